@@ -1,0 +1,59 @@
+/**
+ * Chooses between the twins: which runtime this is, its libc, its waker, its permissions.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import type { Libc } from "./libc.ts";
+import { loadLibc as loadForBun } from "./libc_bun.ts";
+import { denoFfi, loadLibc as loadForDeno } from "./libc_deno.ts";
+import type { Waker } from "./waker.ts";
+import { createWaker as createForBun } from "./waker_bun.ts";
+import { createWaker as createForDeno } from "./waker_deno.ts";
+
+/** True under Deno, false under Bun. */
+export const isDeno: boolean = "Deno" in globalThis;
+
+let loaded: Libc | undefined;
+
+/**
+ * The system calls of this thread, loaded on first use.
+ *
+ * @throws what the runtime throws when it may not, or cannot, open libc.
+ */
+export function libc(): Libc {
+  return loaded ??= isDeno ? loadForDeno() : loadForBun();
+}
+
+/** Puts another implementation in place and returns the one before: how tests inject faults. */
+export function replaceLibc(replacement: Libc): Libc {
+  const before = libc();
+  loaded = replacement;
+  return before;
+}
+
+/** Makes the waker of `epfd`. */
+export function createWaker(epfd: number, wake: () => void): Waker {
+  return isDeno ? createForDeno(libc(), epfd, wake) : createForBun(libc(), epfd, wake);
+}
+
+/** Why this machine has no libc that this module can use; `null` where it should have one. */
+export function unsupportedPlatform(): string | null {
+  if (process.platform !== "linux") return `the operating system is ${process.platform}, not Linux`;
+  if (process.arch !== "x64" && process.arch !== "arm64") {
+    return `the processor is ${process.arch}, not x64 or arm64`;
+  }
+  return null;
+}
+
+/**
+ * True where `--deny-net` names the host. FFI goes round Deno's network permission: what was denied
+ * has to be refused here. What was merely not granted is covered by `--allow-ffi`.
+ */
+export function isNetDenied(hostname: string, port: number): boolean {
+  if (!isDeno) return false;
+  const host = hostname.includes(":") ? `[${hostname.replace(/%.*/, "")}]` : hostname;
+  return denoFfi().permissions.querySync({ name: "net", host: `${host}:${port}` }).state ===
+    "denied";
+}

@@ -1,0 +1,54 @@
+/**
+ * The contract of the wakers: how a blocked wait for the epoll reaches the event loop. The twins
+ * `waker_deno.ts` and `waker_bun.ts` fill it in.
+ *
+ * A waker blocks in `poll` on the epoll's own descriptor and never takes an event out of it: events
+ * are read by the event loop's thread alone. A second descriptor, an eventfd, ends the wait early.
+ *
+ * @module
+ */
+
+import { EFD_CLOEXEC, EFD_NONBLOCK, pollfd, POLLIN } from "./abi.ts";
+import type { Libc } from "./libc.ts";
+
+/** Waits for one epoll, outside the event loop and only when asked to. */
+export interface Waker {
+  /**
+   * Starts a wait unless one is under way. `wake` is called once on the event loop when the epoll
+   * has events, or for no reason. With `ref` the wait keeps the process alive, without it does not;
+   * a call while waiting changes that.
+   */
+  arm(ref: boolean): void;
+  /** Ends the wait. `wake` may still be called once. */
+  disarm(): void;
+}
+
+/** The eventfd that ends a wait, and the `struct pollfd` array for it and the epoll. */
+export class Interrupt {
+  readonly fds: Uint8Array = new Uint8Array(2 * pollfd.size);
+  readonly count = 2;
+  readonly #libc: Libc;
+  readonly #eventfd: number;
+  readonly #one = new Uint8Array(new BigUint64Array([1n]).buffer);
+  readonly #counter = new Uint8Array(8);
+
+  constructor(libc: Libc, epfd: number) {
+    this.#libc = libc;
+    this.#eventfd = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    const view = new DataView(this.fds.buffer);
+    for (const [i, fd] of [epfd, this.#eventfd].entries()) {
+      view.setInt32(i * pollfd.size + pollfd.fd, fd, true);
+      view.setInt16(i * pollfd.size + pollfd.events, POLLIN, true);
+    }
+  }
+
+  /** Makes the poll return, now or when it is next called. */
+  raise(): void {
+    this.#libc.write(this.#eventfd, this.#one);
+  }
+
+  /** Forgets what was raised. */
+  clear(): void {
+    this.#libc.read(this.#eventfd, this.#counter);
+  }
+}

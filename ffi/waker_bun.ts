@@ -1,0 +1,110 @@
+/**
+ * The waker of Bun: `poll` in a Worker, as `bun:ffi` has no call that leaves the event loop. The
+ * twin of `waker_deno.ts`: same names, same order.
+ *
+ * @module
+ */
+
+import { clearTimeout, setTimeout } from "node:timers";
+import { type Libc, LIBC_NAMES } from "./libc.ts";
+import { Interrupt, type Waker } from "./waker.ts";
+
+/** A Worker as Bun has it. */
+interface BunWorker {
+  ref(): void;
+  unref(): void;
+  postMessage(message: unknown): void;
+  onmessage: (() => void) | null;
+}
+
+/**
+ * Runs in the Worker. Text, not a file, so that bundlers and `bun build --compile` need not find it.
+ * The Worker sleeps on `state` until it is 1, polls, sets it to 0 and says so.
+ */
+const SOURCE = `
+import { dlopen } from "bun:ffi";
+self.onmessage = ({ data: { names, fds, count, state } }) => {
+  const symbols = { poll: { args: ["buffer", "u32", "i32"], returns: "i32" } };
+  let c;
+  try { c = dlopen(names[0], symbols).symbols; } catch { c = dlopen(names[1], symbols).symbols; }
+  postMessage(0);
+  for (;;) {
+    Atomics.wait(state, 0, 0);
+    c.poll(fds, count, -1);
+    Atomics.store(state, 0, 0);
+    postMessage(0);
+  }
+};`;
+
+/** How often the epoll is looked at while the Worker is starting, in milliseconds. */
+const START_INTERVAL = 1;
+
+/** Makes the waker of `epfd`. */
+export function createWaker(libc: Libc, epfd: number, wake: () => void): Waker {
+  const interrupt = new Interrupt(libc, epfd);
+  const state = new Int32Array(new SharedArrayBuffer(4));
+  let worker: BunWorker | undefined;
+  let started = false;
+  let polling = false;
+  let interrupted = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  function onPolled(): void {
+    if (!started) {
+      started = true;
+      return;
+    }
+    polling = false;
+    if (interrupted) interrupt.clear();
+    interrupted = false;
+    wake();
+  }
+
+  function onTimer(): void {
+    timer = undefined;
+    wake();
+  }
+
+  function stopPolling(): void {
+    if (!polling || interrupted) return;
+    interrupted = true;
+    interrupt.raise();
+  }
+
+  function stopTimer(): void {
+    clearTimeout(timer);
+    timer = undefined;
+  }
+
+  return {
+    arm(ref) {
+      worker ??= startWorker(interrupt, state, onPolled);
+      if (ref) worker.ref();
+      else worker.unref();
+      if (!started) {
+        timer ??= setTimeout(onTimer, START_INTERVAL);
+        if (ref) timer.ref();
+        else timer.unref();
+        return;
+      }
+      stopTimer();
+      if (polling) return;
+      polling = true;
+      Atomics.store(state, 0, 1);
+      Atomics.notify(state, 0);
+    },
+    disarm() {
+      worker?.unref();
+      stopTimer();
+      stopPolling();
+    },
+  };
+}
+
+function startWorker(interrupt: Interrupt, state: Int32Array, onPolled: () => void): BunWorker {
+  const url = URL.createObjectURL(new Blob([SOURCE], { type: "application/javascript" }));
+  const worker = new Worker(url, { type: "module" }) as unknown as BunWorker;
+  worker.onmessage = onPolled;
+  worker.postMessage({ names: LIBC_NAMES, fds: interrupt.fds, count: interrupt.count, state });
+  return worker;
+}
