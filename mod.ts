@@ -1,0 +1,44 @@
+/**
+ * Multipath TCP sockets for Deno and Bun: they look like `Deno.Listener` and `Deno.TcpConn`, fall
+ * back to TCP where there is no MPTCP, and say which of the two they are and why.
+ *
+ * ```ts
+ * import { connectMptcp, listenMptcp } from "@multipath/mptcp";
+ *
+ * using listener = listenMptcp({ hostname: "127.0.0.1" });
+ * const [server, client] = await Promise.all([
+ *   listener.accept(),
+ *   connectMptcp({ port: listener.addr.port }),
+ * ]);
+ * console.log(server.protocol, client.protocol, client.fallback?.detail);
+ * server.close();
+ * client.close();
+ * ```
+ *
+ * Linux 5.6 or later has MPTCP. Requires `--allow-ffi` in Deno; libc is opened on first use.
+ *
+ * @module
+ */
+
+export { parseAddress } from "./src/address.ts";
+export { connectMptcp } from "./src/connect.ts";
+export { MptcpError, type MptcpErrorOptions } from "./src/error.ts";
+export { listenMptcp } from "./src/listen.ts";
+export { mptcpSupport } from "./src/support.ts";
+export type {
+  ConnectMptcpOptions,
+  Fallback,
+  KeepAlive,
+  ListenMptcpOptions,
+  MptcpConn,
+  MptcpInfo,
+  MptcpInfoFlags,
+  MptcpListener,
+  MptcpMode,
+  MptcpSupport,
+  NetAddr,
+  Protocol,
+  SocketAddress,
+  SocketOptions,
+  Subflow,
+} from "./src/types.ts";

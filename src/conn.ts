@@ -1,0 +1,154 @@
+/**
+ * A connection, accepted or made.
+ *
+ * @module
+ */
+
+import { SO_KEEPALIVE, SOL_SOCKET, SOL_TCP, TCP_NODELAY } from "../ffi/abi.ts";
+import { readMptcpInfo, readSubflows, wireProtocol } from "./info.ts";
+import { check, localSockaddr, setIntOption, toNetAddr } from "./socket.ts";
+import { closedError, Stream } from "./stream.ts";
+import { readableOf, writableOf } from "./streams.ts";
+import type { Fallback, MptcpConn, MptcpInfo, NetAddr, Protocol, Subflow } from "./types.ts";
+
+/** Why a connection may turn out to be TCP. */
+export interface Origin {
+  /** Why its socket, or its listener's, is a TCP socket; `null` if it is an MPTCP one. */
+  readonly fallback: Fallback | null;
+  /** Why an MPTCP socket ends up with a TCP connection. */
+  readonly peer: Fallback;
+}
+
+/** What is left of a connection that is closed. */
+interface Remains {
+  readonly protocol: Protocol | "unknown";
+}
+
+/** {@linkcode MptcpConn} on a descriptor of this process. */
+export class Conn implements MptcpConn {
+  readonly #stream: Stream;
+  readonly #origin: Origin;
+  readonly #remoteSockaddr: Uint8Array;
+  #localSockaddr: Uint8Array | null = null;
+  #remains: Remains | null = null;
+  #readable: ReadableStream<Uint8Array<ArrayBuffer>> | null = null;
+  #writable: WritableStream<Uint8Array<ArrayBufferLike>> | null = null;
+
+  /** Takes over the descriptor of `stream`, which is connected to `remoteSockaddr`. */
+  constructor(stream: Stream, remoteSockaddr: Uint8Array, origin: Origin) {
+    this.#stream = stream;
+    this.#remoteSockaddr = remoteSockaddr;
+    this.#origin = origin;
+  }
+
+  read(p: Uint8Array): Promise<number | null> {
+    if (!(p instanceof Uint8Array)) return Promise.reject(notBytes(p));
+    return this.#stream.read(p);
+  }
+
+  write(p: Uint8Array): Promise<number> {
+    if (!(p instanceof Uint8Array)) return Promise.reject(notBytes(p));
+    return this.#stream.write(p);
+  }
+
+  closeWrite(): Promise<void> {
+    return this.#stream.closeWrite();
+  }
+
+  close(): void {
+    this.#remember();
+    this.#stream.close();
+  }
+
+  detach(): number {
+    this.#remember();
+    return this.#stream.detach();
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#stream.fd >= 0) this.close();
+  }
+
+  ref(): void {
+    this.#stream.setRef(true);
+  }
+
+  unref(): void {
+    this.#stream.setRef(false);
+  }
+
+  setNoDelay(noDelay: boolean = true): void {
+    this.#setFlag("TCP_NODELAY", SOL_TCP, TCP_NODELAY, noDelay);
+  }
+
+  setKeepAlive(keepAlive: boolean = true): void {
+    this.#setFlag("SO_KEEPALIVE", SOL_SOCKET, SO_KEEPALIVE, keepAlive);
+  }
+
+  get fd(): number {
+    return this.#stream.fd;
+  }
+
+  get localAddr(): NetAddr {
+    return toNetAddr(this.#localSockaddr ??= localSockaddr(this.#stream.fd));
+  }
+
+  get remoteAddr(): NetAddr {
+    return toNetAddr(this.#remoteSockaddr);
+  }
+
+  get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.#readable ??= readableOf(this.#channel(), () => {
+      // Whoever writes by the stream closes by the stream; anybody else would forget to.
+      if (this.#writable === null) this[Symbol.dispose]();
+    });
+  }
+
+  get writable(): WritableStream<Uint8Array<ArrayBufferLike>> {
+    return this.#writable ??= writableOf(this.#channel());
+  }
+
+  get protocol(): Protocol | "unknown" {
+    if (this.#remains !== null) return this.#remains.protocol;
+    return this.#origin.fallback === null ? wireProtocol(this.#stream.fd) : "tcp";
+  }
+
+  get fallback(): Fallback | null {
+    return this.protocol === "tcp" ? this.#origin.fallback ?? this.#origin.peer : null;
+  }
+
+  info(): MptcpInfo | null {
+    return this.#stream.fd >= 0 && this.protocol !== "tcp" ? readMptcpInfo(this.#stream.fd) : null;
+  }
+
+  subflows(): Subflow[] {
+    if (this.#stream.fd < 0) return [];
+    const subflows = this.protocol === "tcp" ? null : readSubflows(this.#stream.fd);
+    return subflows ?? [{ localAddr: this.localAddr, remoteAddr: this.remoteAddr }];
+  }
+
+  /** Keeps what can be asked of a closed connection and only the descriptor knows. */
+  #remember(): void {
+    if (this.#stream.fd < 0) return;
+    this.#localSockaddr ??= localSockaddr(this.#stream.fd);
+    this.#remains = { protocol: this.protocol };
+  }
+
+  #setFlag(name: string, level: number, optname: number, on: boolean): void {
+    const fd = this.#stream.fd;
+    if (fd < 0) throw closedError();
+    check("setsockopt", setIntOption(fd, level, optname, Number(on)), { operation: name });
+  }
+
+  #channel() {
+    return {
+      read: (p: Uint8Array) => this.read(p),
+      write: (p: Uint8Array) => this.write(p),
+      finish: () => this[Symbol.dispose](),
+    };
+  }
+}
+
+function notBytes(value: unknown): TypeError {
+  return new TypeError(`Expected a Uint8Array, got ${value === null ? "null" : typeof value}`);
+}

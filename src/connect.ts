@@ -1,0 +1,201 @@
+/**
+ * `connectMptcp`, with Happy Eyeballs (RFC 8305).
+ *
+ * @module
+ */
+
+import { AF_INET, AF_INET6, IPV6_V6ONLY, SOL_IPV6 } from "../ffi/abi.ts";
+import { libc } from "../ffi/runtime.ts";
+import { encodeSockaddr, toIpv4Mapped } from "../ffi/sockaddr.ts";
+import {
+  addressOptions,
+  checkHostname,
+  checkNetPermission,
+  checkPort,
+  type Family,
+  literalTarget,
+  resolveTargets,
+  type Target,
+} from "./address.ts";
+import { Conn } from "./conn.ts";
+import { MptcpError } from "./error.ts";
+import { abortable, type Contender, happyEyeballs, interleave } from "./happy_eyeballs.ts";
+import { checkBoolean, checkCommonOptions, checkInteger } from "./options.ts";
+import { check, formatHostPort, setIntOption, systemError } from "./socket.ts";
+import { applySocketOptions } from "./socket_options.ts";
+import { Stream } from "./stream.ts";
+import { type OpenedSocket, openStream, PEER_OF_CLIENT } from "./support.ts";
+import type { ConnectMptcpOptions, MptcpConn } from "./types.ts";
+
+/** Options that have been checked. */
+interface Request extends Omit<ConnectMptcpOptions, "localPort"> {
+  readonly hostname: string;
+  readonly family: Family;
+  readonly localPort: number | undefined;
+  /** What `localAddress` is; `null` to let the kernel choose. */
+  readonly local: Target | null;
+}
+
+/**
+ * Connects, by MPTCP where this kernel has it. A server that does not speak MPTCP is reached by TCP
+ * on the same connection attempt; `protocol` and `fallback` of the connection say what it became.
+ *
+ * A name is looked up by libc and its addresses are tried as RFC 8305 says: families in turn, the
+ * next after 250 ms or as soon as one has failed.
+ *
+ * Requires `--allow-ffi` in Deno. FFI is not subject to `--allow-net`; what `--deny-net` denies is
+ * refused.
+ *
+ * @param options Where to connect to, or an address as "mptcp@example.com:443"; see `parseAddress`.
+ * @returns The connection.
+ * @throws {MptcpError} codes "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "ENOTFOUND" and others; when
+ * several addresses were tried the message names each, and `cause.errors` has their errors.
+ * @throws {TypeError} when an option has the wrong type.
+ * @throws {RangeError} when a port is not 0 to 65535.
+ *
+ * @example
+ * ```ts
+ * import { connectMptcp, listenMptcp } from "@multipath/mptcp";
+ *
+ * using listener = listenMptcp({ hostname: "127.0.0.1" });
+ * using conn = await connectMptcp({ port: listener.addr.port });
+ * console.log(conn.protocol, conn.fallback?.detail);
+ * ```
+ */
+export async function connectMptcp(options: ConnectMptcpOptions | string): Promise<MptcpConn> {
+  const request = checkOptions(options);
+  request.signal?.throwIfAborted();
+  checkNetPermission(request.hostname, request.port);
+  const targets = await findTargets(request);
+  const attempts = targets.map((target) => new Attempt(target, request));
+  return await happyEyeballs(attempts, request);
+}
+
+function checkOptions(options: ConnectMptcpOptions | string): Request {
+  if (typeof options !== "string" && (typeof options !== "object" || options === null)) {
+    throw new TypeError("Invalid options: expected an object or a string");
+  }
+  const given: Partial<ConnectMptcpOptions> & { family?: Family } = typeof options === "string"
+    ? addressOptions(options)
+    : options;
+  const port = checkPort(given.port);
+  const hostname = checkHostname(given.hostname ?? (given.family === 6 ? "::1" : "127.0.0.1"));
+  checkCommonOptions(given, "connect");
+  checkBoolean("dualStack", given.dualStack);
+  checkBoolean("autoSelectFamily", given.autoSelectFamily);
+  checkInteger("autoSelectFamilyAttemptDelay", given.autoSelectFamilyAttemptDelay, 0);
+  if (given.signal !== undefined && !(given.signal instanceof AbortSignal)) {
+    throw new TypeError("Invalid signal: expected an AbortSignal");
+  }
+  const localPort = given.localPort === undefined ? undefined : checkPort(given.localPort);
+  const local = checkLocal(given.localAddress, localPort ?? 0);
+  return { ...given, family: given.family, hostname, port, localPort, local };
+}
+
+function checkLocal(address: unknown, port: number): Target | null {
+  if (address === undefined) return null;
+  const local = literalTarget(checkHostname(address, "localAddress"), port);
+  if (local === null) {
+    throw new TypeError(`Invalid localAddress: "${address}" is not an IP address`);
+  }
+  return local;
+}
+
+/** The addresses to try, in the order to try them. */
+async function findTargets(request: Request): Promise<Target[]> {
+  const { hostname, port, signal, family, local } = request;
+  const literal = literalTarget(hostname, port);
+  const found = literal !== null
+    ? [literal]
+    : interleave(await abortable(resolveTargets(hostname, port, family), signal));
+  const targets = found.filter(({ family }) => family === (local?.family ?? family));
+  if (targets.length === 0) {
+    throw new MptcpError(
+      `connect ${
+        formatHostPort(hostname, port)
+      }: it has no address of the family of localAddress ` +
+        request.localAddress,
+      { code: "EAFNOSUPPORT", address: hostname, port },
+    );
+  }
+  for (const target of targets) checkNetPermission(target.hostname, port);
+  return targets;
+}
+
+/** One socket on its way to one address. */
+class Attempt implements Contender<MptcpConn> {
+  readonly #target: Target;
+  readonly #request: Request;
+  #stream: Stream | null = null;
+
+  constructor(target: Target, request: Request) {
+    this.#target = target;
+    this.#request = request;
+  }
+
+  async connect(): Promise<MptcpConn> {
+    const { fallback, domain, fd } = this.#open();
+    const stream = this.#stream = new Stream(fd);
+    this.#prepare(domain, fallback === null ? "mptcp" : "tcp");
+    const sockaddr = this.#sockaddr(this.#target, domain);
+    try {
+      await stream.connect(sockaddr);
+    } catch (error) {
+      throw this.#located(error);
+    }
+    this.#stream = null;
+    return new Conn(stream, sockaddr, { fallback, peer: PEER_OF_CLIENT });
+  }
+
+  /** Closes the socket unless it has become a connection. */
+  cancel(): void {
+    const stream = this.#stream;
+    this.#stream = null;
+    stream?.close();
+  }
+
+  #open(): OpenedSocket {
+    const { mptcp = "prefer", dualStack = true, netns } = this.#request;
+    // The kernel adds paths of both families to an IPv6 socket, and of one to an IPv4 socket.
+    const domains = this.#target.family === AF_INET && dualStack
+      ? [AF_INET6, AF_INET]
+      : [this.#target.family];
+    return openStream(domains, mptcp, netns);
+  }
+
+  #prepare(domain: number, protocol: "mptcp" | "tcp"): void {
+    const fd = this.#stream!.fd;
+    if (domain === AF_INET6 && this.#target.family === AF_INET) {
+      // The default is a sysctl, net.ipv6.bindv6only.
+      check("setsockopt", setIntOption(fd, SOL_IPV6, IPV6_V6ONLY, 0), { operation: "IPV6_V6ONLY" });
+    }
+    const { socketOptions = {} } = this.#request;
+    const { family } = this.#target;
+    applySocketOptions(socketOptions, { fd, role: "connect", family, protocol });
+    this.#bind(fd, domain);
+  }
+
+  #bind(fd: number, domain: number): void {
+    const { local, localPort } = this.#request;
+    if (local === null && localPort === undefined) return;
+    const sockaddr = local !== null
+      ? this.#sockaddr(local, domain)
+      : encodeSockaddr(new Uint8Array(domain === AF_INET ? 4 : 16), localPort!);
+    check("bind", libc().bind(fd, sockaddr), {
+      operation: "connect from",
+      address: local?.hostname ?? "*",
+      port: local?.port ?? localPort!,
+    });
+  }
+
+  #sockaddr({ family, address, port, scopeId }: Target, domain: number): Uint8Array {
+    const mapped = domain === AF_INET6 && family === AF_INET;
+    return encodeSockaddr(mapped ? toIpv4Mapped(address) : address, port, scopeId);
+  }
+
+  #located(error: unknown): unknown {
+    if (!(error instanceof MptcpError) || error.syscall !== "connect") return error;
+    const { hostname: address, port } = this.#target;
+    return systemError("connect", -error.errno!, { address, port });
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * A listening socket.
+ *
+ * @module
+ */
+
+import { SOCK_CLOEXEC, SOCK_NONBLOCK, sockaddr_storage } from "../ffi/abi.ts";
+import { ERRNO } from "../ffi/errno.ts";
+import { libc } from "../ffi/runtime.ts";
+import { Conn, type Origin } from "./conn.ts";
+import { MptcpError } from "./error.ts";
+import { type Reactor, reactor, Source } from "./reactor.ts";
+import { localSockaddr, systemError, toNetAddr } from "./socket.ts";
+import { closedError, Stream } from "./stream.ts";
+import { type OpenedSocket, PEER_OF_SERVER } from "./support.ts";
+import type { Fallback, MptcpConn, MptcpListener, NetAddr, Protocol } from "./types.ts";
+
+/**
+ * Failures of one pending connection, not of the listener, by accept(2): take the next. Linux hands
+ * on the errors of the network that the connection met before it was accepted.
+ */
+const RETRY: ReadonlySet<number> = new Set([
+  -ERRNO.EINTR,
+  -ERRNO.ECONNABORTED,
+  -ERRNO.EPROTO,
+  -ERRNO.ENETDOWN,
+  -ERRNO.EHOSTDOWN,
+  -ERRNO.ENONET,
+  -ERRNO.EHOSTUNREACH,
+  -ERRNO.ENETUNREACH,
+]);
+
+const WOULD_BLOCK = -ERRNO.EAGAIN;
+
+// The kernel writes here; what is kept of an address is copied.
+const addr = new Uint8Array(sockaddr_storage.size);
+const addrlen = new Uint32Array(1);
+
+/** Waits for connections on a listening descriptor. */
+class Acceptor extends Source {
+  readonly #reactor: Reactor = reactor();
+  readonly #origin: Origin;
+  #waiting: PromiseWithResolvers<MptcpConn> | null = null;
+
+  constructor(fd: number, origin: Origin) {
+    super(fd);
+    this.#origin = origin;
+  }
+
+  async accept(): Promise<MptcpConn> {
+    if (this.fd < 0) throw closedError("Listener has been closed");
+    if (this.#waiting !== null) throw busyError();
+    const hasBudget = this.#reactor.budget-- > 0;
+    if (this.readable && hasBudget) {
+      const result = this.#accept4();
+      if (result !== WOULD_BLOCK) return this.#toConn(result);
+    }
+    if (this.readable && !hasBudget) this.#reactor.defer(this);
+    else this.#reactor.begin(this);
+    this.#waiting = Promise.withResolvers();
+    return await this.#waiting.promise;
+  }
+
+  override onReady(): void {
+    if (!this.readable || this.#waiting === null) return;
+    const result = this.#accept4();
+    if (result === WOULD_BLOCK) return;
+    const { resolve, reject } = this.#take();
+    try {
+      resolve(this.#toConn(result));
+    } catch (error) {
+      reject(error);
+    }
+  }
+
+  close(): void {
+    if (this.fd < 0) throw closedError();
+    this.#reactor.forget(this);
+    libc().close(this.#abandon());
+  }
+
+  detach(): number {
+    if (this.fd < 0) throw closedError();
+    this.#reactor.release(this);
+    return this.#abandon();
+  }
+
+  setRef(refed: boolean): void {
+    this.#reactor.setRef(this, refed);
+  }
+
+  #accept4(): number {
+    let result;
+    do {
+      addrlen[0] = addr.byteLength;
+      result = libc().accept4(this.fd, addr, addrlen, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    } while (RETRY.has(result));
+    if (result === WOULD_BLOCK) this.readable = false;
+    return result;
+  }
+
+  #toConn(result: number): MptcpConn {
+    if (result < 0) throw acceptError(result);
+    return new Conn(new Stream(result), addr.slice(0, addrlen[0]), this.#origin);
+  }
+
+  #take(): PromiseWithResolvers<MptcpConn> {
+    const waiting = this.#waiting!;
+    this.#waiting = null;
+    this.#reactor.end(this);
+    return waiting;
+  }
+
+  #abandon(): number {
+    const fd = this.fd;
+    this.fd = -1;
+    if (this.#waiting !== null) this.#take().reject(closedError("Listener has been closed"));
+    return fd;
+  }
+}
+
+function busyError(): MptcpError {
+  return new MptcpError("Another accept task is ongoing", { name: "Busy", code: "EBUSY" });
+}
+
+function acceptError(result: number): MptcpError {
+  const exhausted = result === -ERRNO.EMFILE || result === -ERRNO.ENFILE;
+  return systemError("accept4", result, {
+    operation: "accept",
+    ...(exhausted && { advice: "The connection waits in the backlog until a descriptor is free" }),
+  });
+}
+
+/** {@linkcode MptcpListener} on a descriptor of this process. */
+export class Listener implements MptcpListener {
+  readonly #acceptor: Acceptor;
+  readonly addr: NetAddr;
+  readonly protocol: Protocol;
+  readonly fallback: Fallback | null;
+
+  /** Takes over the descriptor of a socket that listens. */
+  constructor({ fd, protocol, fallback }: OpenedSocket) {
+    this.addr = toNetAddr(localSockaddr(fd));
+    this.protocol = protocol;
+    this.fallback = fallback;
+    this.#acceptor = new Acceptor(fd, { fallback, peer: PEER_OF_SERVER });
+  }
+
+  accept(): Promise<MptcpConn> {
+    return this.#acceptor.accept();
+  }
+
+  close(): void {
+    this.#acceptor.close();
+  }
+
+  detach(): number {
+    return this.#acceptor.detach();
+  }
+
+  [Symbol.dispose](): void {
+    if (this.fd >= 0) this.close();
+  }
+
+  ref(): void {
+    this.#acceptor.setRef(true);
+  }
+
+  unref(): void {
+    this.#acceptor.setRef(false);
+  }
+
+  get fd(): number {
+    return this.#acceptor.fd;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<MptcpConn> {
+    return this as unknown as AsyncIterableIterator<MptcpConn>;
+  }
+
+  /** The next connection, as an iterator gives it; the end once the listener is closed. */
+  async next(): Promise<IteratorResult<MptcpConn, undefined>> {
+    try {
+      return { value: await this.accept(), done: false };
+    } catch (error) {
+      if ((error as MptcpError).name !== "BadResource") throw error;
+      return { value: undefined, done: true };
+    }
+  }
+
+  /** Closes the listener: what leaving a `for await` does. */
+  return(): Promise<IteratorResult<MptcpConn, undefined>> {
+    this[Symbol.dispose]();
+    return Promise.resolve({ value: undefined, done: true });
+  }
+}

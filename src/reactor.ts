@@ -1,0 +1,259 @@
+/**
+ * Readiness: one edge-triggered epoll per thread, watched only while somebody waits.
+ *
+ * A {@linkcode Source} tries its system call first and comes here when that would block. The reactor
+ * then runs in *rounds*, each a `setImmediate` and an `epoll_wait` that does not block, and hands
+ * events to their sources. After some rounds without an event it arms the waker, which blocks
+ * outside the event loop. A round costs about a microsecond and the waker's thread hop 10 to 30, so
+ * a few empty rounds pay where the peer answers quickly; how many follows from how long the last
+ * waits took. When nobody waits, nothing is scheduled, armed or outstanding.
+ *
+ * @module
+ */
+
+import { setImmediate } from "node:timers";
+import {
+  EPOLL_CLOEXEC,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
+  epoll_event,
+  EPOLLERR,
+  EPOLLET,
+  EPOLLHUP,
+  EPOLLIN,
+  EPOLLOUT,
+  EPOLLRDHUP,
+} from "../ffi/abi.ts";
+import { createWaker, libc } from "../ffi/runtime.ts";
+import type { Waker } from "../ffi/waker.ts";
+import { check } from "./socket.ts";
+
+/** A descriptor whose operations may have to wait. Subclasses hold the operations. */
+export abstract class Source {
+  /** -1 once closed. */
+  fd: number;
+  /** False after a call that would have blocked: an event has to come first. */
+  readable = true;
+  /** As `readable`, for the outgoing direction. */
+  writable = true;
+  /** True after a hang-up or an error: from then on only the call itself knows. */
+  ended = false;
+  /** Whether waiting keeps the process alive. */
+  refed = true;
+  /** How many operations wait. */
+  waits = 0;
+  /** Names the source in the epoll; 0 while it is not registered. Descriptors get reused. */
+  token = 0;
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  /** Tries the waiting operations again. Must not throw. */
+  abstract onReady(): void;
+}
+
+/** Events taken per round. */
+const MAX_EVENTS = 256;
+/** 32-bit words from one event to the next, and to the token within an event. */
+const EVENT_WORDS = epoll_event.size / 4;
+const TOKEN_WORD = epoll_event.data / 4;
+const INTEREST = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+const READ_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+const WRITE_EVENTS = EPOLLOUT | EPOLLHUP | EPOLLERR;
+const END_EVENTS = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+/**
+ * Operations that may succeed at once between two rounds. A peer that always has data would
+ * otherwise keep its reader in microtasks, and timers and other connections would never run.
+ */
+const BUDGET = 128;
+
+/** Empty rounds before the waker is armed: at least, at most. */
+const MIN_SPIN = 1;
+const MAX_SPIN = 32;
+/** A wait shorter than this, in milliseconds, would better have been spun through. */
+const SHORT_WAIT = 0.08;
+/** Rounds on behalf of unref'ed sources, which must not hold the process for long. */
+const UNREF_SPIN = 32;
+
+/** Idle: nobody waits. Running: a round is scheduled. Armed: the waker blocks. */
+type State = "idle" | "running" | "armed";
+
+/** The epoll of this thread; see the module's documentation. */
+export class Reactor {
+  /** Operations that may still succeed at once; callers count it down and wait at 0. */
+  budget: number = BUDGET;
+
+  readonly #epfd: number;
+  readonly #waker: Waker;
+  readonly #events = new Uint8Array(MAX_EVENTS * epoll_event.size);
+  readonly #words = new Uint32Array(this.#events.buffer);
+  readonly #sources = new Map<number, Source>();
+  readonly #event = new Uint8Array(epoll_event.size);
+  readonly #eventView = new DataView(this.#event.buffer);
+  #deferred: Source[] = [];
+  #nextToken = 1;
+  #state: State = "idle";
+  #refed = 0;
+  #unrefed = 0;
+  #rounds = 0;
+  #hadEvents = false;
+  #spin = MAX_SPIN / 2;
+  #armedAt = 0;
+
+  constructor() {
+    this.#epfd = check("epoll_create1", libc().epoll_create1(EPOLL_CLOEXEC));
+    this.#waker = createWaker(this.#epfd, this.#onWake);
+  }
+
+  /** Has `source.onReady` called when an event comes. Each call needs an {@linkcode end}. */
+  begin(source: Source): void {
+    if (source.token === 0) this.#register(source);
+    source.waits++;
+    if (source.refed) this.#refed++;
+    else this.#unrefed++;
+    this.#follow();
+  }
+
+  /** As {@linkcode begin}, but `onReady` is called in the next round whatever happens. */
+  defer(source: Source): void {
+    this.begin(source);
+    this.#deferred.push(source);
+    if (this.#state !== "armed") return;
+    this.#waker.disarm();
+    this.#run();
+  }
+
+  /** One operation of `source` does not wait any more. */
+  end(source: Source): void {
+    source.waits--;
+    if (source.refed) this.#refed--;
+    else this.#unrefed--;
+    this.#follow();
+  }
+
+  /** Makes the waits of `source` keep the process alive, or not. */
+  setRef(source: Source, refed: boolean): void {
+    if (source.refed === refed) return;
+    source.refed = refed;
+    this.#refed += refed ? source.waits : -source.waits;
+    this.#unrefed += refed ? -source.waits : source.waits;
+    this.#follow();
+  }
+
+  /** Forgets a source whose descriptor is about to be closed, which ends its registration. */
+  forget(source: Source): void {
+    this.#sources.delete(source.token);
+    source.token = 0;
+  }
+
+  /** Forgets a source whose descriptor will live on in other hands. */
+  release(source: Source): void {
+    if (source.token === 0) return;
+    libc().epoll_ctl(this.#epfd, EPOLL_CTL_DEL, source.fd, this.#event);
+    this.forget(source);
+  }
+
+  #register(source: Source): void {
+    const token = this.#nextToken++;
+    this.#eventView.setInt32(epoll_event.events, INTEREST, true);
+    this.#eventView.setBigUint64(epoll_event.data, BigInt(token), true);
+    check("epoll_ctl", libc().epoll_ctl(this.#epfd, EPOLL_CTL_ADD, source.fd, this.#event));
+    source.token = token;
+    this.#sources.set(token, source);
+  }
+
+  /** Brings the state in line with who waits. */
+  #follow(): void {
+    const waiting = this.#refed + this.#unrefed > 0;
+    if (this.#state === "idle") {
+      if (waiting) this.#run();
+    } else if (this.#state === "armed") {
+      if (waiting) this.#waker.arm(this.#refed > 0);
+      else this.#waker.disarm();
+      if (!waiting) this.#state = "idle";
+    }
+  }
+
+  #run(): void {
+    this.#state = "running";
+    this.#rounds = 0;
+    setImmediate(this.#round);
+  }
+
+  /** One look at the epoll. An arrow function: it is handed to `setImmediate`. */
+  readonly #round = (): void => {
+    this.budget = BUDGET;
+    const count = libc().epoll_wait(this.#epfd, this.#events, MAX_EVENTS, 0);
+    this.#dispatch(count);
+    if (this.#deferred.length > 0) this.#resume();
+
+    if (this.#refed + this.#unrefed === 0) {
+      this.#state = "idle";
+      return;
+    }
+    if (count > 0) this.#onEvents();
+    else this.#rounds++;
+    if (this.#rounds <= this.#limit()) {
+      setImmediate(this.#round);
+      return;
+    }
+    this.#state = "armed";
+    this.#hadEvents = false;
+    this.#armedAt = performance.now();
+    this.#waker.arm(this.#refed > 0);
+  };
+
+  #limit(): number {
+    if (this.#refed > 0) return this.#spin;
+    return this.#hadEvents ? UNREF_SPIN : 0;
+  }
+
+  #onEvents(): void {
+    this.#hadEvents = true;
+    // Rounds that serve unref'ed sources alone are counted all the same: they have to end.
+    this.#rounds = this.#refed > 0 ? 0 : this.#rounds + 1;
+  }
+
+  readonly #onWake = (): void => {
+    if (this.#state !== "armed") return;
+    const waited = performance.now() - this.#armedAt;
+    this.#spin = waited < SHORT_WAIT
+      ? Math.min(this.#spin * 2, MAX_SPIN)
+      : Math.max(this.#spin >> 1, MIN_SPIN);
+    this.#state = "running";
+    this.#rounds = 0;
+    this.#round();
+  };
+
+  #dispatch(count: number): void {
+    const words = this.#words;
+    for (let i = 0, at = 0; i < count; i++, at += EVENT_WORDS) {
+      const token = words[at + TOKEN_WORD]! + words[at + TOKEN_WORD + 1]! * 2 ** 32;
+      const source = this.#sources.get(token);
+      // Closed by what an earlier event of this batch has led to.
+      if (source === undefined) continue;
+      const events = words[at]!;
+      if (events & READ_EVENTS) source.readable = true;
+      if (events & WRITE_EVENTS) source.writable = true;
+      if (events & END_EVENTS) source.ended = true;
+      if (source.waits > 0) source.onReady();
+    }
+  }
+
+  #resume(): void {
+    const deferred = this.#deferred;
+    this.#deferred = [];
+    for (const source of deferred) {
+      if (source.waits > 0) source.onReady();
+    }
+  }
+}
+
+let instance: Reactor | undefined;
+
+/** The reactor of this thread, made on first use. */
+export function reactor(): Reactor {
+  return instance ??= new Reactor();
+}

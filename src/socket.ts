@@ -1,0 +1,156 @@
+/**
+ * Single system calls on sockets, typed: each says what it wants, and either gives its answer or
+ * throws an `MptcpError` that names the call.
+ *
+ * @module
+ */
+
+import {
+  CLONE_NEWNET,
+  O_CLOEXEC,
+  O_RDONLY,
+  SO_ERROR,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  sockaddr_storage,
+  SOL_SOCKET,
+} from "../ffi/abi.ts";
+import { ERRNO, errnoClass, errnoName, errnoText } from "../ffi/errno.ts";
+import { libc } from "../ffi/runtime.ts";
+import { decodeSockaddr } from "../ffi/sockaddr.ts";
+import { MptcpError } from "./error.ts";
+import type { NetAddr } from "./types.ts";
+
+/** What a failed call was about, and what to do. */
+export interface ErrorContext {
+  address?: string;
+  port?: number;
+  /** What the call was for, as "listen"; the name of the call where left out. */
+  operation?: string;
+  /** A sentence that says what to do. */
+  advice?: string;
+  cause?: unknown;
+}
+
+/** The error for a negative result of a system call: "connect 127.0.0.1:1: Connection refused (os error 111)". */
+export function systemError(
+  syscall: string,
+  result: number,
+  context: ErrorContext = {},
+): MptcpError {
+  const errno = -result;
+  const { address, port, operation = syscall, advice, cause } = context;
+  const code = errnoName(errno);
+  const where = address === undefined ? "" : ` ${formatHostPort(address, port)}`;
+  const via = operation === syscall ? "" : `${syscall}: `;
+  const hint = advice === undefined ? "" : `. ${advice}`;
+  return new MptcpError(`${operation}${where}: ${via}${errnoText(errno)}${hint}`, {
+    name: errnoClass(code),
+    code,
+    errno,
+    syscall,
+    ...(address !== undefined && { address }),
+    ...(port !== undefined && { port }),
+    ...(cause !== undefined && { cause }),
+  });
+}
+
+/** "127.0.0.1:80", "[::1]:80". */
+export function formatHostPort(hostname: string, port?: number): string {
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  return port === undefined ? host : `${host}:${port}`;
+}
+
+/** Throws unless the result of a call is its success. */
+export function check(syscall: string, result: number, context?: ErrorContext): number {
+  if (result < 0) throw systemError(syscall, result, context);
+  return result;
+}
+
+/** `socket(2)` for a non-blocking stream, in a network namespace if one is named; fd or `-errno`. */
+export function openSocket(domain: number, protocol: number, netns?: string): number {
+  const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  const open = () => libc().socket(domain, type, protocol);
+  return netns === undefined ? open() : inNetns(netns, open);
+}
+
+/** A socket option that is a C `int`; the value or `-errno`. */
+export function getIntOption(fd: number, level: number, optname: number): number {
+  optlen[0] = 4;
+  const result = libc().getsockopt(fd, level, optname, intBytes, optlen);
+  return result < 0 ? result : int[0]!;
+}
+
+/** Sets a socket option that is a C `int`; 0 or `-errno`. */
+export function setIntOption(fd: number, level: number, optname: number, value: number): number {
+  int[0] = value;
+  return libc().setsockopt(fd, level, optname, intBytes);
+}
+
+const int = new Int32Array(1);
+const intBytes = new Uint8Array(int.buffer);
+const optlen = new Uint32Array(1);
+
+/**
+ * Fills `value` with a socket option. Gives the length that the kernel returned, of which no more
+ * than `value.byteLength` was written, or `-errno`.
+ */
+export function getOption(fd: number, level: number, optname: number, value: Uint8Array): number {
+  optlen[0] = value.byteLength;
+  const result = libc().getsockopt(fd, level, optname, value, optlen);
+  return result < 0 ? result : optlen[0]!;
+}
+
+/** The pending error of a socket as `-errno`, and clears it; 0 if there is none. */
+export function takeSocketError(fd: number): number {
+  const error = getIntOption(fd, SOL_SOCKET, SO_ERROR);
+  return error < 0 ? error : -error;
+}
+
+/** The sockaddr of this end. */
+export function localSockaddr(fd: number): Uint8Array {
+  const buf = new Uint8Array(sockaddr_storage.size);
+  optlen[0] = buf.byteLength;
+  check("getsockname", libc().getsockname(fd, buf, optlen));
+  return buf.subarray(0, optlen[0]);
+}
+
+/** A sockaddr as users see it. */
+export function toNetAddr(sockaddr: Uint8Array): NetAddr {
+  const { hostname, port } = decodeSockaddr(sockaddr);
+  return { transport: "tcp", hostname, port };
+}
+
+/** Runs `action` with the calling thread inside a network namespace, and always puts it back. */
+export function inNetns<T>(netns: string, action: () => T): T {
+  const path = netns.includes("/") ? netns : `/run/netns/${netns}`;
+  const context = { operation: `network namespace "${netns}"` };
+  const there = check("open", libc().open(path, O_RDONLY | O_CLOEXEC), {
+    ...context,
+    advice: "`ip netns list` shows the names there are",
+  });
+  try {
+    const here = check("open", libc().open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+    try {
+      check("setns", libc().setns(there, CLONE_NEWNET), {
+        ...context,
+        advice: "Entering a network namespace needs CAP_SYS_ADMIN, and the path of one",
+      });
+      try {
+        return action();
+      } finally {
+        check("setns", libc().setns(here, CLONE_NEWNET), { operation: "leave network namespace" });
+      }
+    } finally {
+      libc().close(here);
+    }
+  } finally {
+    libc().close(there);
+  }
+}
+
+/** True for the errno of a call that should simply be made again. */
+export function isInterrupted(result: number): boolean {
+  return result === -ERRNO.EINTR;
+}

@@ -1,0 +1,67 @@
+/**
+ * A connection as web streams.
+ *
+ * @module
+ */
+
+/** What the streams need of a connection. */
+export interface ByteChannel {
+  read(p: Uint8Array): Promise<number | null>;
+  write(p: Uint8Array): Promise<number>;
+  /** Closes the connection unless it is closed. */
+  finish(): void;
+}
+
+/** Bytes asked for at a time when the consumer brings no buffer of its own. */
+const CHUNK_SIZE = 64 * 1024;
+
+/**
+ * The incoming bytes. Each pull is one read, so what the consumer does not take stays in the kernel
+ * and slows the sender down. `onEnd` is called at the end of the stream.
+ */
+export function readableOf(
+  channel: ByteChannel,
+  onEnd: () => void,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  return new ReadableStream({
+    type: "bytes",
+    autoAllocateChunkSize: CHUNK_SIZE,
+    async pull(controller) {
+      const request = controller.byobRequest!;
+      const view = request.view!;
+      const buf = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+      let count;
+      try {
+        count = await channel.read(buf);
+      } catch (error) {
+        channel.finish();
+        throw error;
+      }
+      if (count === null) {
+        onEnd();
+        controller.close();
+      }
+      request.respond(count ?? 0);
+    },
+    cancel: () => channel.finish(),
+  }, { highWaterMark: 0 });
+}
+
+/** The outgoing bytes. Each chunk is written whole before the next is asked for. */
+export function writableOf(channel: ByteChannel): WritableStream<Uint8Array<ArrayBufferLike>> {
+  return new WritableStream<Uint8Array<ArrayBufferLike>>({
+    async write(chunk) {
+      try {
+        let written = await channel.write(chunk);
+        while (written < chunk.byteLength) {
+          written += await channel.write(chunk.subarray(written));
+        }
+      } catch (error) {
+        channel.finish();
+        throw error;
+      }
+    },
+    close: () => channel.finish(),
+    abort: () => channel.finish(),
+  });
+}

@@ -1,0 +1,155 @@
+/**
+ * Whether the kernel gives MPTCP sockets, and what to do when it does not.
+ *
+ * @module
+ */
+
+import { AF_INET, AF_INET6, IPPROTO_MPTCP, IPPROTO_TCP } from "../ffi/abi.ts";
+import { ERRNO, errnoName } from "../ffi/errno.ts";
+import { libc, unsupportedPlatform } from "../ffi/runtime.ts";
+import { MptcpError } from "./error.ts";
+import { check, openSocket, systemError } from "./socket.ts";
+import type { Fallback, MptcpMode, MptcpSupport, Protocol } from "./types.ts";
+
+/** A new socket, and how it came to be what it is. */
+export interface OpenedSocket {
+  readonly fd: number;
+  /** `AF_INET` or `AF_INET6`. */
+  readonly domain: number;
+  readonly protocol: Protocol;
+  readonly fallback: Fallback | null;
+}
+
+/** The refusals of `socket(..., IPPROTO_MPTCP)` that mean "no MPTCP here", and nothing else. */
+const REFUSALS: Readonly<Record<number, string>> = {
+  [-ERRNO.EINVAL]: "this kernel is older than Linux 5.6, the first with MPTCP",
+  [-ERRNO.EPROTONOSUPPORT]: "this kernel was built without CONFIG_MPTCP or CONFIG_MPTCP_IPV6",
+  [-ERRNO.ENOPROTOOPT]:
+    "MPTCP is switched off in this network namespace; `sysctl -w net.mptcp.enabled=1` switches it on",
+  [-ERRNO.EPERM]: "a seccomp filter or a security module forbids MPTCP sockets to this process",
+  [-ERRNO.EACCES]: "a security module, as SELinux, forbids MPTCP sockets to this process",
+};
+
+const OFF_BY_CALLER: Fallback = { reason: "off", detail: 'Switched off by mptcp: "off"' };
+const OFF_BY_ENVIRONMENT: Fallback = {
+  reason: "off",
+  detail: "Switched off for this process by the environment variable NO_MPTCP",
+};
+
+/** The fallback of a connection whose other end answered without MPTCP. */
+export const PEER_OF_CLIENT: Fallback = {
+  reason: "peer",
+  detail: "The server does not speak MPTCP, or something on the path took the option away",
+};
+
+/** The fallback of a connection whose other end asked without MPTCP. */
+export const PEER_OF_SERVER: Fallback = {
+  reason: "peer",
+  detail: "The client did not ask for MPTCP, or something on the path took the option away",
+};
+
+/**
+ * Makes a stream socket in the first domain that will do, by the mode: MPTCP in any of the domains
+ * before TCP in the last. Throws what is no refusal of MPTCP, as EMFILE.
+ */
+export function openStream(domains: number[], mode: MptcpMode, netns?: string): OpenedSocket {
+  const off = switchedOff(mode);
+  if (off !== null) {
+    if (mode === "require") throw requiredError(off);
+    return openTcp(domains, off, netns);
+  }
+  let refusal = 0;
+  for (const domain of domains) {
+    const fd = openSocket(domain, IPPROTO_MPTCP, netns);
+    if (fd >= 0) return { fd, domain, protocol: "mptcp", fallback: null };
+    if (!isRefusal(fd)) throw socketError(fd);
+    refusal = fd;
+  }
+  const fallback = kernelFallback(refusal);
+  if (mode === "require") throw requiredError(fallback, -refusal);
+  return openTcp(domains, fallback, netns);
+}
+
+function openTcp(domains: number[], fallback: Fallback, netns?: string): OpenedSocket {
+  // The last domain is the plain one: without MPTCP there are no paths of two families to join.
+  const domain = domains.at(-1)!;
+  const fd = openSocket(domain, IPPROTO_TCP, netns);
+  if (fd < 0) throw socketError(fd);
+  return { fd, domain, protocol: "tcp", fallback };
+}
+
+/** EAFNOSUPPORT is no refusal of MPTCP, but one of IPv6: the next domain may do. */
+function isRefusal(result: number): boolean {
+  return result in REFUSALS || result === -ERRNO.EAFNOSUPPORT;
+}
+
+function socketError(result: number): MptcpError {
+  const advice = result === -ERRNO.EMFILE
+    ? "This process has no file descriptor left: close some, or raise the limit (ulimit -n)"
+    : undefined;
+  return systemError("socket", result, advice === undefined ? {} : { advice });
+}
+
+function switchedOff(mode: MptcpMode): Fallback | null {
+  if (mode === "off") return OFF_BY_CALLER;
+  const value = libc().getenv("NO_MPTCP");
+  return value === null || value === "" || value === "0" ? null : OFF_BY_ENVIRONMENT;
+}
+
+function kernelFallback(result: number): Fallback {
+  const code = errnoName(-result);
+  const reason = REFUSALS[result] ?? "this kernel has no IPv6";
+  return {
+    reason: "kernel",
+    code,
+    detail: `The kernel refused an MPTCP socket (${code}): ${reason}`,
+  };
+}
+
+function requiredError(fallback: Fallback, errno?: number): MptcpError {
+  return new MptcpError(`MPTCP is required and not to be had. ${fallback.detail}`, {
+    code: fallback.code ?? "ERR_MPTCP_OFF",
+    ...(errno !== undefined && { errno, syscall: "socket" }),
+  });
+}
+
+/**
+ * Asks the kernel for MPTCP sockets, and says what it answers. Nothing is concluded from a version
+ * number, and nothing is remembered: the answer is that of this moment.
+ *
+ * Requires `--allow-ffi` in Deno.
+ *
+ * @param options `netns`: ask in a network namespace, a name under /run/netns or a path.
+ * @throws {MptcpError} code "EMFILE" when there is no descriptor to ask with; "ENOENT" and "EPERM"
+ * when the namespace does not exist or may not be entered.
+ *
+ * @example
+ * ```ts
+ * import { mptcpSupport } from "@multipath/mptcp";
+ *
+ * const { supported, fallback } = mptcpSupport();
+ * console.log(supported ? "MPTCP" : fallback?.detail);
+ * ```
+ */
+export function mptcpSupport(options: { netns?: string } = {}): MptcpSupport {
+  const platform = unsupportedPlatform();
+  if (platform !== null) {
+    const fallback: Fallback = { reason: "not-linux", detail: `No MPTCP here: ${platform}` };
+    return { supported: false, ipv4: false, ipv6: false, fallback };
+  }
+  const v4 = probe(AF_INET, options.netns);
+  const v6 = probe(AF_INET6, options.netns);
+  const off = switchedOff("prefer");
+  const refused = v4 === 0 || v6 === 0 ? null : kernelFallback(v4);
+  const fallback = refused ?? off;
+  return { supported: fallback === null, ipv4: v4 === 0, ipv6: v6 === 0, fallback };
+}
+
+/** 0 if the kernel makes an MPTCP socket, or its refusal. */
+function probe(domain: number, netns?: string): number {
+  const fd = openSocket(domain, IPPROTO_MPTCP, netns);
+  if (fd < 0 && !isRefusal(fd)) throw socketError(fd);
+  if (fd < 0) return fd;
+  check("close", libc().close(fd));
+  return 0;
+}

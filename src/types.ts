@@ -1,0 +1,371 @@
+/**
+ * The public types. They are structural: nothing here names a type of Deno or Bun, and what looks
+ * like `Deno.TcpConn` or `Deno.TcpListener` is assignable to it.
+ *
+ * @module
+ */
+
+/**
+ * What to do about MPTCP:
+ *
+ * - `"prefer"`: MPTCP where the kernel gives it, else TCP; `fallback` says why.
+ * - `"require"`: MPTCP or an error, never a silent TCP socket. The *peer* may still not speak MPTCP:
+ *   that shows in `protocol` once connected.
+ * - `"off"`: TCP.
+ *
+ * The environment variable `NO_MPTCP=1` turns `"prefer"` into `"off"` for a whole process, and makes
+ * `"require"` fail.
+ */
+export type MptcpMode = "prefer" | "require" | "off";
+
+/** What a connection or listener speaks. `"unknown"`: the kernel cannot tell, or not yet. */
+export type Protocol = "mptcp" | "tcp";
+
+/** An address and port, as `Deno.NetAddr`. IPv4-mapped IPv6 addresses are shown as IPv4. */
+export interface NetAddr {
+  /** Always `"tcp"`: what MPTCP looks like to a program. */
+  transport: "tcp";
+  /** An IP address. Link-local IPv6 addresses have their interface index behind a `%`. */
+  hostname: string;
+  /** 1 to 65535. */
+  port: number;
+}
+
+/** Why something is TCP and not MPTCP. */
+export interface Fallback {
+  /**
+   * - `"off"`: the caller or `NO_MPTCP` switched MPTCP off.
+   * - `"not-linux"`: this system cannot have it.
+   * - `"kernel"`: the kernel refused an MPTCP socket; `code` has the errno.
+   * - `"peer"`: the other end, or something between, does not speak MPTCP.
+   * - `"blackhole"`: the kernel has stopped asking for MPTCP after connections that never came about.
+   */
+  readonly reason: "off" | "not-linux" | "kernel" | "peer" | "blackhole";
+  /** The C name of the errno where there was one, as "ENOPROTOOPT". */
+  readonly code?: string;
+  /** A sentence for people: what happened, and where it helps, what to do. */
+  readonly detail: string;
+}
+
+/** Keep-alive probes, in the kernel's terms. What is left out keeps the system's default. */
+export interface KeepAlive {
+  /** Seconds without data before the first probe (`TCP_KEEPIDLE`). */
+  idle?: number;
+  /** Seconds between probes (`TCP_KEEPINTVL`). */
+  interval?: number;
+  /** Unanswered probes before the connection, or the subflow, is given up (`TCP_KEEPCNT`). */
+  count?: number;
+}
+
+/**
+ * Kernel options of a socket, set before it is bound or connected; accepted connections inherit a
+ * listener's. One that the kernel refuses makes the call throw an `MptcpError` that names it.
+ */
+export interface SocketOptions {
+  /** `TCP_NODELAY`: send small writes at once. Default `true`. */
+  noDelay?: boolean;
+  /** `SO_KEEPALIVE`, and with an object `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT`. */
+  keepAlive?: boolean | KeepAlive;
+  /** `TCP_CONGESTION`: the congestion control by name, as "cubic", "reno", "bbr". */
+  congestion?: string;
+  /** `TCP_MAXSEG`: the largest segment, in bytes. */
+  maxSegment?: number;
+  /** `SO_SNDBUF` in bytes; the kernel doubles it and stops tuning it. */
+  sendBuffer?: number;
+  /** `SO_RCVBUF` in bytes; the kernel doubles it and stops tuning it. */
+  receiveBuffer?: number;
+  /** `TCP_NOTSENT_LOWAT` in bytes: unsent data above which a socket is not writable. */
+  notSentLowat?: number;
+  /** `TCP_DEFER_ACCEPT` in seconds: accept only once data has come. Listeners alone. */
+  deferAccept?: number;
+  /** `TCP_FASTOPEN`, the queue length, on a listener; `TCP_FASTOPEN_CONNECT`, 0 or 1, on connect. */
+  fastOpen?: number;
+  /** `SO_MARK`, for policy routing. Needs `CAP_NET_ADMIN`. */
+  mark?: number;
+  /** `SO_PRIORITY`, 0 to 6 without `CAP_NET_ADMIN`. */
+  priority?: number;
+  /** `IP_TOS` or `IPV6_TCLASS`, 0 to 255. */
+  tos?: number;
+  /** `SO_BINDTODEVICE`: the name of a network interface. */
+  bindDevice?: string;
+  /** `IP_FREEBIND` or `IPV6_FREEBIND`: bind an address that the host does not have (yet). */
+  freebind?: boolean;
+  /** `IP_TRANSPARENT` or `IPV6_TRANSPARENT`. Needs `CAP_NET_ADMIN`. */
+  transparent?: boolean;
+  /** `SO_LINGER` in seconds, 0 to reset on close; `null` for the kernel's default. */
+  linger?: number | null;
+}
+
+/** What `listenMptcp` takes. */
+export interface ListenMptcpOptions {
+  /**
+   * An IP address, or a name that is one of this machine's. `"::"` takes IPv4 too unless `ipv6Only`.
+   * @default {"0.0.0.0"}
+   */
+  hostname?: string;
+  /**
+   * 0 to 65535; 0 lets the kernel choose.
+   * @default {0}
+   */
+  port?: number;
+  /**
+   * What to do about MPTCP.
+   * @default {"prefer"}
+   */
+  mptcp?: MptcpMode;
+  /**
+   * How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+   * @default {511}
+   */
+  tcpBacklog?: number;
+  /**
+   * `SO_REUSEPORT`: several listeners share one port and the kernel spreads connections over them.
+   * @default {false}
+   */
+  reusePort?: boolean;
+  /**
+   * `IPV6_V6ONLY`: an IPv6 listener takes no IPv4 connections.
+   * @default {false}
+   */
+  ipv6Only?: boolean;
+  /** A network namespace: a name under /run/netns or a path. Needs `CAP_SYS_ADMIN`. */
+  netns?: string;
+  /** Kernel options of the listener, which accepted connections inherit. */
+  socketOptions?: SocketOptions;
+}
+
+/** What `connectMptcp` takes. */
+export interface ConnectMptcpOptions {
+  /**
+   * An IP address or a name.
+   * @default {"127.0.0.1"}
+   */
+  hostname?: string;
+  /** 0 to 65535. */
+  port: number;
+  /**
+   * What to do about MPTCP.
+   * @default {"prefer"}
+   */
+  mptcp?: MptcpMode;
+  /** Ends the attempt: the promise rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /**
+   * Happy Eyeballs (RFC 8305): start another attempt while one is slow. With `false` the addresses
+   * of a name are tried one after the other.
+   * @default {true}
+   */
+  autoSelectFamily?: boolean;
+  /**
+   * Milliseconds before the next attempt is started beside a slow one.
+   * @default {250}
+   */
+  autoSelectFamilyAttemptDelay?: number;
+  /** The IP address to connect from. */
+  localAddress?: string;
+  /** The port to connect from; 0 lets the kernel choose. */
+  localPort?: number;
+  /**
+   * Reach IPv4 addresses through an IPv6 socket, so that paths of both families can join one MPTCP
+   * connection. The kernel never adds IPv6 paths to an IPv4 socket.
+   * @default {true}
+   */
+  dualStack?: boolean;
+  /**
+   * A network namespace: a name under /run/netns or a path. Needs `CAP_SYS_ADMIN`. Names are looked
+   * up in the process's own.
+   */
+  netns?: string;
+  /** Kernel options of the connection. */
+  socketOptions?: SocketOptions;
+}
+
+/** A socket that takes connections; a `Deno.TcpListener` by structure, and more. */
+export interface MptcpListener extends AsyncIterable<MptcpConn>, Disposable {
+  /**
+   * Waits for the next connection.
+   *
+   * @throws {MptcpError} name "BadResource" when the listener is or gets closed; "Busy" when another
+   * `accept` is waiting; codes "EMFILE" and "ENFILE" when no descriptor is left (the connection stays
+   * in the backlog).
+   */
+  accept(): Promise<MptcpConn>;
+  /** Stops listening. Connections live on; one that nobody accepted is reset. */
+  close(): void;
+  /** The address and port that it listens on. */
+  readonly addr: NetAddr;
+  /** The connections as they come, until the listener is closed. Leaving the loop closes it. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<MptcpConn>;
+  /** Lets a waiting `accept` keep the process alive: how a listener begins. */
+  ref(): void;
+  /** Lets the process end though an `accept` waits. */
+  unref(): void;
+  /** The file descriptor, borrowed: never close it. -1 once closed or detached. */
+  readonly fd: number;
+  /** What kind of socket listens. An MPTCP listener takes TCP clients too. */
+  readonly protocol: Protocol;
+  /** Why it is TCP; `null` while it is MPTCP. */
+  readonly fallback: Fallback | null;
+  /**
+   * Gives the descriptor away, non-blocking and close-on-exec, and forgets it: the caller owns it.
+   * A waiting `accept` is rejected as by `close`.
+   */
+  detach(): number;
+}
+
+/** A connection; a `Deno.TcpConn` by structure, and more. */
+export interface MptcpConn extends Disposable {
+  /**
+   * Reads at least one byte into `p`, waiting for it, and gives the number of bytes; `null` at the
+   * end of the stream. An empty `p` gives 0 at once. Reads are served in the order of the calls.
+   *
+   * @throws {MptcpError} code "ECONNRESET" and others from the network; name "Interrupted", code
+   * "EINTR" when the connection is closed meanwhile; name "BadResource" when it already was.
+   */
+  read(p: Uint8Array): Promise<number | null>;
+  /**
+   * Writes at least one byte of `p`, waiting for room, and gives the number of bytes: it may be
+   * fewer than `p` has. {@linkcode MptcpConn.writable} writes all. An empty `p` gives 0 at once.
+   *
+   * @throws {MptcpError} code "EPIPE" or "ECONNRESET" when the peer is gone; otherwise as `read`.
+   */
+  write(p: Uint8Array): Promise<number>;
+  /** Closes both directions. What waits is rejected with name "Interrupted". */
+  close(): void;
+  /** Ends the outgoing direction, behind what is being written: the peer reads end of stream. */
+  closeWrite(): Promise<void>;
+  /** Lets a waiting `read` or `write` keep the process alive: how a connection begins. */
+  ref(): void;
+  /** Lets the process end though a `read` or `write` waits. */
+  unref(): void;
+  /** Turns `TCP_NODELAY` on or off; it is on to begin with. */
+  setNoDelay(noDelay?: boolean): void;
+  /** Turns keep-alive probes on or off; they are off to begin with. */
+  setKeepAlive(keepAlive?: boolean): void;
+  /** This end. */
+  readonly localAddr: NetAddr;
+  /** The other end. */
+  readonly remoteAddr: NetAddr;
+  /**
+   * The incoming bytes as a byte stream with the kernel's own back-pressure. Cancelling closes the
+   * connection; so does the end of the stream, unless `writable` is in use: then it stays open for
+   * writing.
+   */
+  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** Writes all of each chunk. Closing or aborting it closes the connection. */
+  readonly writable: WritableStream<Uint8Array<ArrayBufferLike>>;
+  /** The file descriptor, borrowed: never close it. -1 once closed or detached. */
+  readonly fd: number;
+  /**
+   * What the connection speaks now: each call asks the kernel. A connection can fall back from MPTCP
+   * to TCP until its first data has been acknowledged. `"unknown"` before a handshake is over (only
+   * with `fastOpen`) and on kernels before 5.16. Once closed: what it was.
+   */
+  readonly protocol: Protocol | "unknown";
+  /** Why it is TCP; `null` while it is not. */
+  readonly fallback: Fallback | null;
+  /** The kernel's figures about an MPTCP connection; `null` when it is TCP, or closed. */
+  info(): MptcpInfo | null;
+  /** The paths in use. A TCP connection is one subflow; a closed one has none. */
+  subflows(): Subflow[];
+  /**
+   * Gives the descriptor away, non-blocking and close-on-exec, and forgets it: the caller owns it.
+   * What waits is rejected as by `close`.
+   */
+  detach(): number;
+}
+
+/**
+ * `struct mptcp_info`: the fields under their kernel names, without the prefix `mptcpi_`. A field
+ * that the running kernel did not return is `undefined`; "since" is the first kernel that has it.
+ */
+export interface MptcpInfo {
+  /** Subflows beside the initial one: 0 for a connection with one path. Since 5.9. */
+  readonly subflows?: number | undefined;
+  /** Addresses that this end has announced. Since 5.9. */
+  readonly addAddrSignal?: number | undefined;
+  /** Announced addresses that this end has accepted. Since 5.9. */
+  readonly addAddrAccepted?: number | undefined;
+  /** The limit of `subflows`. Since 5.9. */
+  readonly subflowsMax?: number | undefined;
+  /** The limit of `addAddrSignal`. Since 5.9. */
+  readonly addAddrSignalMax?: number | undefined;
+  /** The limit of `addAddrAccepted`. Since 5.9. */
+  readonly addAddrAcceptedMax?: number | undefined;
+  /** Since 5.9. */
+  readonly flags?: MptcpInfoFlags | undefined;
+  /** Names the connection at this end, in path-manager commands and events. Since 5.9. */
+  readonly token?: number | undefined;
+  /** The next data sequence number to write. Since 5.9. */
+  readonly writeSeq?: bigint | undefined;
+  /** The first data sequence number that the peer has not acknowledged. Since 5.9. */
+  readonly sndUna?: bigint | undefined;
+  /** The next data sequence number that is expected. Since 5.9. */
+  readonly rcvNxt?: bigint | undefined;
+  /** Local addresses in use beside the initial one. Since 5.12. */
+  readonly localAddrUsed?: number | undefined;
+  /** The limit of `localAddrUsed`. Since 5.12. */
+  readonly localAddrMax?: number | undefined;
+  /** Whether data carries MPTCP checksums. Since 5.14. */
+  readonly csumEnabled?: boolean | undefined;
+  /** Retransmissions at the MPTCP level. Since 6.5. */
+  readonly retransmits?: number | undefined;
+  /** Bytes retransmitted at the MPTCP level. Since 6.5. */
+  readonly bytesRetrans?: bigint | undefined;
+  /** Bytes sent over all subflows, closed ones too. Since 6.5. */
+  readonly bytesSent?: bigint | undefined;
+  /** Bytes received over all subflows, closed ones too. Since 6.5. */
+  readonly bytesReceived?: bigint | undefined;
+  /** Bytes that the peer has acknowledged. Since 6.5. */
+  readonly bytesAcked?: bigint | undefined;
+  /** Subflows, the initial one included. 0: every path is lost, the kernel waits for a new one. Since 6.8. */
+  readonly subflowsTotal?: number | undefined;
+  /** Milliseconds since data was last sent. Since 6.10. */
+  readonly lastDataSent?: number | undefined;
+  /** Milliseconds since data last came. Since 6.10. */
+  readonly lastDataRecv?: number | undefined;
+  /** Milliseconds since an acknowledgement last came. Since 6.10. */
+  readonly lastAckRecv?: number | undefined;
+}
+
+/** The bits of `mptcpi_flags`. */
+export interface MptcpInfoFlags {
+  /** `MPTCP_INFO_FLAG_FALLBACK`: the connection has fallen back to TCP. */
+  readonly fallback: boolean;
+  /** `MPTCP_INFO_FLAG_REMOTE_KEY_RECEIVED`: the handshake is over. */
+  readonly remoteKeyReceived: boolean;
+}
+
+/** One path of a connection: a TCP connection of its own, on the wire. */
+export interface Subflow {
+  /** This end. */
+  readonly localAddr: NetAddr;
+  /** The other end. */
+  readonly remoteAddr: NetAddr;
+}
+
+/** What the kernel says when it is asked for MPTCP sockets. */
+export interface MptcpSupport {
+  /** True if `listenMptcp` and `connectMptcp` would make MPTCP sockets now. */
+  readonly supported: boolean;
+  /** True if the kernel makes IPv4 MPTCP sockets. */
+  readonly ipv4: boolean;
+  /** True if the kernel makes IPv6 MPTCP sockets. */
+  readonly ipv6: boolean;
+  /** Why sockets would be TCP; `null` when supported. */
+  readonly fallback: Fallback | null;
+}
+
+/** An address in text, taken apart: what `parseAddress` gives. */
+export interface SocketAddress {
+  /** From the prefix: `mptcp@` requires, `tcp@` switches off, none prefers. */
+  readonly mptcp: MptcpMode;
+  /** 4 or 6 where the prefix fixes the family (`mptcp4@`, `tcp6@`); else undefined. */
+  readonly family?: 4 | 6 | undefined;
+  /** An IP address without brackets, or a name. Empty where the text has none (`:8080`). */
+  readonly hostname: string;
+  /** The first port; undefined where the text has none. */
+  readonly port?: number | undefined;
+  /** The last port of a range; equal to `port` where there is no range. */
+  readonly lastPort?: number | undefined;
+}
