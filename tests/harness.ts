@@ -1,0 +1,113 @@
+/**
+ * One test body for both runtimes: `test` is `Deno.test` or that of `bun:test`.
+ *
+ * A file that imports this ends with the number of open descriptors that it began with, or fails.
+ *
+ * @module
+ */
+
+import { readdirSync } from "node:fs";
+import process from "node:process";
+import { isDeno, libc } from "../ffi/runtime.ts";
+import { reactor } from "../src/reactor.ts";
+
+/** When a test runs. */
+export interface TestOptions {
+  /** Why the test cannot run here; `null` if it can. With `MPTCP_EXPECT_ALL=1` a reason is a failure. */
+  skip?: string | null;
+  /** The one runtime that the test is about, and why the other skips it. */
+  only?: { runtime: "deno" | "bun"; reason: string };
+  /** Milliseconds, 60 000 by default. */
+  timeout?: number;
+}
+
+type Body = () => void | Promise<void>;
+
+interface Runner {
+  register(name: string, body: Body, timeout: number): void;
+  skip(name: string): void;
+  afterAll(body: Body): void;
+}
+
+/** "deno" or "bun". */
+export const runtime: "deno" | "bun" = isDeno ? "deno" : "bun";
+
+const runner = isDeno ? denoRunner() : await bunRunner();
+const expectAll = process.env.MPTCP_EXPECT_ALL === "1";
+
+/** Registers a test. */
+export function test(name: string, body: Body): void;
+export function test(name: string, options: TestOptions, body: Body): void;
+export function test(name: string, options: TestOptions | Body, maybeBody?: Body): void {
+  const body = maybeBody ?? options as Body;
+  const { skip = null, only, timeout = 60_000 } = maybeBody ? options as TestOptions : {};
+  if (only !== undefined && only.runtime !== runtime) {
+    runner.skip(`${name} (not on ${runtime}: ${only.reason})`);
+  } else if (skip === null) {
+    runner.register(name, body, timeout);
+  } else if (expectAll) {
+    runner.register(name, () => {
+      throw new Error(`Skipped though MPTCP_EXPECT_ALL is set: ${skip}`);
+    }, timeout);
+  } else {
+    runner.skip(`${name} (skipped: ${skip})`);
+  }
+}
+
+interface DenoTest {
+  (options: { name: string; ignore?: boolean; fn: Body }): void;
+  afterAll(body: Body): void;
+}
+
+function denoRunner(): Runner {
+  const { test } = (globalThis as unknown as { Deno: { test: DenoTest } }).Deno;
+  return {
+    register: (name, fn, timeout) => test({ name, fn: () => withTimeout(fn, timeout) }),
+    skip: (name) => test({ name, ignore: true, fn: () => {} }),
+    afterAll: (body) => test.afterAll(body),
+  };
+}
+
+async function withTimeout(body: Body, timeout: number): Promise<void> {
+  let timer;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`Not done after ${timeout} ms`)), timeout);
+  });
+  try {
+    await Promise.race([body(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function bunRunner(): Promise<Runner> {
+  const name = "bun:test";
+  const bun = await import(name);
+  return {
+    register: (name, fn, timeout) => bun.test(name, fn, timeout),
+    skip: (name) => bun.test.skip(name, () => {}),
+    afterAll: (body) => bun.afterAll(body),
+  };
+}
+
+/** The number of open descriptors of this process. */
+export function openFds(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
+/** Waits until the process has that many descriptors, and fails if it does not come to that. */
+export async function assertOpenFds(expected: number): Promise<void> {
+  const deadline = Date.now() + 3000;
+  while (openFds() !== expected) {
+    if (Date.now() > deadline) {
+      throw new Error(`${openFds()} descriptors are open, ${expected} are expected`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+// What the module opens once per thread and keeps: libc, the epoll, the waker.
+libc();
+reactor();
+const openAtStart = openFds();
+runner.afterAll(() => assertOpenFds(openAtStart));
