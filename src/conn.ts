@@ -7,7 +7,7 @@
 import { SO_KEEPALIVE, SOL_SOCKET, SOL_TCP, TCP_NODELAY } from "../ffi/abi.ts";
 import { readMptcpInfo, readSubflows, wireProtocol } from "./info.ts";
 import { check, localSockaddr, setIntOption, toNetAddr } from "./socket.ts";
-import { closedError, Stream } from "./stream.ts";
+import { closedError, type Stream } from "./stream.ts";
 import { readableOf, writableOf } from "./streams.ts";
 import type { Fallback, MptcpConn, MptcpInfo, NetAddr, Protocol, Subflow } from "./types.ts";
 

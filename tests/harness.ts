@@ -8,8 +8,8 @@
 
 import { readdirSync } from "node:fs";
 import process from "node:process";
-import { isDeno, libc } from "../ffi/runtime.ts";
-import { reactor } from "../src/reactor.ts";
+import { isDeno } from "../ffi/runtime.ts";
+import { bytesOf, connectedPair, readUpTo } from "./sockets.ts";
 
 /** When a test runs. */
 export interface TestOptions {
@@ -106,8 +106,12 @@ export async function assertOpenFds(expected: number): Promise<void> {
   }
 }
 
-// What the module opens once per thread and keeps: libc, the epoll, the waker.
-libc();
-reactor();
+// What the module opens once per thread and keeps: the epoll, the waker, and in Bun its Worker, which
+// the first long wait starts.
+{
+  using pair = await connectedPair();
+  setTimeout(() => pair.client.write(bytesOf("x")), 100);
+  await readUpTo(pair.server, 1);
+}
 const openAtStart = openFds();
 runner.afterAll(() => assertOpenFds(openAtStart));

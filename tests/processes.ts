@@ -1,0 +1,129 @@
+/**
+ * Other programs, for tests: Python peers, namespaces, this runtime in a process of its own.
+ *
+ * @module
+ */
+
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { runtime } from "./harness.ts";
+
+/** The top folder of the checkout. */
+export const ROOT: string = fileURLToPath(new URL("..", import.meta.url));
+
+/** Why a program cannot be run here; `null` if it can. */
+export function missingProgram(name: string): string | null {
+  const { status } = spawnSync("sh", ["-c", `command -v ${name}`]);
+  return status === 0 ? null : `${name} is not installed`;
+}
+
+/** Why there can be no network namespaces here; `null` if there can. */
+export function missingNamespaces(): string | null {
+  if (process.getuid?.() !== 0) return "network namespaces need root";
+  return missingProgram("ip");
+}
+
+/** A network namespace with its loopback up, removed when disposed of. */
+export function createNetns(label: string, sysctls: Record<string, number> = {}): Netns {
+  const name = `mp-test-${process.pid}-${label}`;
+  run("ip", ["netns", "add", name]);
+  run("ip", ["-n", name, "link", "set", "lo", "up"]);
+  for (const [key, value] of Object.entries(sysctls)) {
+    run("ip", ["netns", "exec", name, "sysctl", "-qw", `${key}=${value}`]);
+  }
+  return { name, [Symbol.dispose]: () => run("ip", ["netns", "delete", name]) };
+}
+
+/** A namespace that {@linkcode createNetns} made. */
+export interface Netns extends Disposable {
+  readonly name: string;
+}
+
+/** Runs a program to its end and gives its output; throws unless it succeeds. */
+export function run(command: string, args: string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: "utf8" });
+  if (status === 0) return stdout;
+  throw new Error(`${command} ${args.join(" ")}: status ${status}: ${stderr}${error ?? ""}`);
+}
+
+/** A process that prints JSON, one object a line. */
+export class JsonProcess implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+  readonly #exited: Promise<unknown[]>;
+
+  /** Starts `command`. */
+  constructor(command: string, args: string[]) {
+    this.#child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+    this.#exited = once(this.#child, "exit");
+    this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
+  }
+
+  /** The next object. */
+  async next<T>(): Promise<T> {
+    const { value, done } = await this.#lines.next();
+    if (done) throw new Error("The process ended before it printed what is expected of it");
+    return JSON.parse(value) as T;
+  }
+
+  /** Ends the process by a signal, SIGKILL unless another is given. */
+  async kill(signal: "SIGKILL" | "SIGTERM" | "SIGINT" = "SIGKILL"): Promise<void> {
+    this.#child.kill(signal);
+    await this.#exited;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) await this.kill();
+    await this.#lines.return?.();
+  }
+}
+
+/** `tests/peer.py` with these arguments. */
+export function pythonPeer(...args: (string | number)[]): JsonProcess {
+  return new JsonProcess("python3", [`${ROOT}tests/peer.py`, ...args.map(String)]);
+}
+
+/** The command that runs a program on the runtime under test. */
+export function runtimeCommand(permissions: string[] = ["-A"]): string[] {
+  return runtime === "deno"
+    ? [process.execPath, "run", "--no-check", "--quiet", ...permissions]
+    : [process.execPath, "run"];
+}
+
+/** What a finished process left. */
+export interface Finished {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** From start to end, in milliseconds. */
+  readonly milliseconds: number;
+}
+
+/** Runs a program text on the runtime under test, from the checkout's top folder. */
+export async function runProgram(
+  text: string,
+  options: { permissions?: string[]; env?: Record<string, string>; prefix?: string[] } = {},
+): Promise<Finished> {
+  const { permissions, env = {}, prefix = [] } = options;
+  const eval_ = runtime === "deno"
+    ? [process.execPath, "eval", "--quiet", "--ext=ts"]
+    : [process.execPath, "--eval"];
+  // `deno eval` has all permissions: a program that is to have fewer goes through standard input.
+  const command = runtime === "deno" && permissions
+    ? [process.execPath, "run", "--no-check", "--quiet", ...permissions, "--ext=ts", "-"]
+    : [...eval_, text];
+  const [program, ...args] = [...prefix, ...command] as [string, ...string[]];
+  const started = performance.now();
+  const child = spawn(program, args, { cwd: ROOT, env: { ...process.env, ...env } });
+  if (command.at(-1) === "-") child.stdin.write(text);
+  child.stdin.end();
+  const out: [string, string] = ["", ""];
+  child.stdout.on("data", (chunk) => out[0] += chunk);
+  child.stderr.on("data", (chunk) => out[1] += chunk);
+  const [status] = await once(child, "close");
+  const milliseconds = performance.now() - started;
+  return { status: status as number | null, stdout: out[0], stderr: out[1], milliseconds };
+}
