@@ -8,7 +8,6 @@ import { AF_INET, AF_INET6, IPV6_V6ONLY, SOL_IPV6 } from "../ffi/abi.ts";
 import { libc } from "../ffi/runtime.ts";
 import { encodeSockaddr, toIpv4Mapped } from "../ffi/sockaddr.ts";
 import {
-  addressOptions,
   checkHostname,
   checkNetPermission,
   checkPort,
@@ -20,7 +19,7 @@ import {
 import { Conn } from "./conn.ts";
 import { MptcpError } from "./error.ts";
 import { abortable, type Contender, happyEyeballs, interleave } from "./happy_eyeballs.ts";
-import { checkBoolean, checkCommonOptions, checkInteger } from "./options.ts";
+import { checkBoolean, checkCommonOptions, checkInteger, givenOptions } from "./options.ts";
 import { check, formatHostPort, setIntOption, systemError } from "./socket.ts";
 import { applySocketOptions } from "./socket_options.ts";
 import { Stream } from "./stream.ts";
@@ -72,12 +71,7 @@ export async function connectMptcp(options: ConnectMptcpOptions | string): Promi
 }
 
 function checkOptions(options: ConnectMptcpOptions | string): Request {
-  if (typeof options !== "string" && (typeof options !== "object" || options === null)) {
-    throw new TypeError("Invalid options: expected an object or a string");
-  }
-  const given: Partial<ConnectMptcpOptions> & { family?: Family } = typeof options === "string"
-    ? addressOptions(options)
-    : options;
+  const given: Partial<ConnectMptcpOptions> & { family?: Family } = givenOptions(options);
   const port = checkPort(given.port);
   const hostname = checkHostname(given.hostname ?? (given.family === 6 ? "::1" : "127.0.0.1"));
   checkCommonOptions(given, "connect");

@@ -16,7 +16,6 @@ import { ERRNO } from "../ffi/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { encodeSockaddr } from "../ffi/sockaddr.ts";
 import {
-  addressOptions,
   checkHostname,
   checkNetPermission,
   checkPort,
@@ -26,7 +25,7 @@ import {
   type Target,
 } from "./address.ts";
 import { Listener } from "./listener.ts";
-import { checkBoolean, checkCommonOptions, checkInteger } from "./options.ts";
+import { checkBoolean, checkCommonOptions, checkInteger, givenOptions } from "./options.ts";
 import { check, type ErrorContext, setIntOption } from "./socket.ts";
 import { applySocketOptions } from "./socket_options.ts";
 import { openStream } from "./support.ts";
@@ -59,9 +58,7 @@ const DEFAULT_BACKLOG = 511;
  * ```
  */
 export function listenMptcp(options: ListenMptcpOptions | string = {}): MptcpListener {
-  const given: ListenMptcpOptions & { family?: Family } = typeof options === "string"
-    ? addressOptions(options)
-    : options;
+  const given: ListenMptcpOptions & { family?: Family } = givenOptions(options);
   const hostname = checkHostname(given.hostname ?? (given.family === 6 ? "::" : "0.0.0.0"));
   const port = checkPort(given.port ?? 0);
   checkCommonOptions(given, "listen");

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkHostname } from "./address.ts";
+import { addressOptions, checkHostname } from "./address.ts";
 import { checkSocketOptions } from "./socket_options.ts";
 import type { MptcpMode, SocketOptions } from "./types.ts";
 
@@ -13,6 +13,13 @@ export interface CommonOptions {
   mptcp?: MptcpMode;
   netns?: string;
   socketOptions?: SocketOptions;
+}
+
+/** The options themselves, or what an address in text says. */
+export function givenOptions<T>(options: T | string): T | ReturnType<typeof addressOptions> {
+  if (typeof options === "string") return addressOptions(options);
+  if (typeof options === "object" && options !== null) return options;
+  throw new TypeError("Invalid options: expected an object or a string");
 }
 
 const MODES: readonly unknown[] = ["prefer", "require", "off"];

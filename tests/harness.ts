@@ -6,7 +6,8 @@
  * @module
  */
 
-import { readdirSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { readdirSync, readlinkSync } from "node:fs";
 import process from "node:process";
 import { isDeno } from "../ffi/runtime.ts";
 import { bytesOf, connectedPair, readUpTo } from "./sockets.ts";
@@ -95,19 +96,33 @@ export function openFds(): number {
   return readdirSync("/proc/self/fd").length;
 }
 
+/** What the open descriptors are, for error messages. */
+function describeFds(): string {
+  return readdirSync("/proc/self/fd").map((fd) => {
+    try {
+      return `${fd} ${readlinkSync(`/proc/self/fd/${fd}`)}`;
+    } catch {
+      return `${fd} closed meanwhile`;
+    }
+  }).join(", ");
+}
+
 /** Waits until the process has that many descriptors, and fails if it does not come to that. */
 export async function assertOpenFds(expected: number): Promise<void> {
   const deadline = Date.now() + 3000;
   while (openFds() !== expected) {
     if (Date.now() > deadline) {
-      throw new Error(`${openFds()} descriptors are open, ${expected} are expected`);
+      throw new Error(
+        `${openFds()} descriptors are open, ${expected} are expected: ${describeFds()}`,
+      );
     }
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 
 // What the module opens once per thread and keeps: the epoll, the waker, and in Bun its Worker, which
-// the first long wait starts.
+// the first long wait starts. Bun's spawnSync keeps an event loop of its own.
+spawnSync("true");
 {
   using pair = await connectedPair();
   setTimeout(() => pair.client.write(bytesOf("x")), 100);
