@@ -74,11 +74,11 @@ export function listenMptcp(options: ListenMptcpOptions | string = {}): MptcpLis
 }
 
 function listenOn(target: Target, options: ListenMptcpOptions): MptcpListener {
-  const { mptcp = "prefer", netns } = options;
+  const { mptcp = "prefer", netns, socketOptions = {} } = options;
   const opened = openStream([target.family], mptcp, netns);
   try {
     prepare(opened.fd, target, options);
-    applySocketOptions(options.socketOptions ?? {}, {
+    applySocketOptions(socketOptions, {
       fd: opened.fd,
       role: "listen",
       family: target.family,
@@ -89,7 +89,7 @@ function listenOn(target: Target, options: ListenMptcpOptions): MptcpListener {
     const bound = libc().bind(opened.fd, sockaddr);
     check("bind", bound, { ...where, ...bindAdvice(bound) });
     check("listen", libc().listen(opened.fd, options.tcpBacklog ?? DEFAULT_BACKLOG), where);
-    return new Listener(opened);
+    return new Listener(opened, socketOptions);
   } catch (error) {
     libc().close(opened.fd);
     throw error;

@@ -4,16 +4,29 @@
  * @module
  */
 
-import { SOCK_CLOEXEC, SOCK_NONBLOCK, sockaddr_storage } from "../ffi/abi.ts";
+import {
+  SO_PRIORITY,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  sockaddr_storage,
+  SOL_SOCKET,
+} from "../ffi/abi.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { Conn, type Origin } from "./conn.ts";
 import { MptcpError } from "./error.ts";
 import { type Reactor, reactor, Source } from "./reactor.ts";
-import { localSockaddr, systemError, toNetAddr } from "./socket.ts";
+import { localSockaddr, setIntOption, systemError, toNetAddr } from "./socket.ts";
 import { closedError, Stream } from "./stream.ts";
 import { type OpenedSocket, PEER_OF_SERVER } from "./support.ts";
-import type { Fallback, MptcpConn, MptcpListener, NetAddr, Protocol } from "./types.ts";
+import type {
+  Fallback,
+  MptcpConn,
+  MptcpListener,
+  NetAddr,
+  Protocol,
+  SocketOptions,
+} from "./types.ts";
 
 /**
  * Failures of one pending connection, not of the listener, by accept(2): take the next. Linux hands
@@ -40,11 +53,13 @@ const addrlen = new Uint32Array(1);
 class Acceptor extends Source {
   readonly #reactor: Reactor = reactor();
   readonly #origin: Origin;
+  readonly #priority: number | undefined;
   #waiting: PromiseWithResolvers<MptcpConn> | null = null;
 
-  constructor(fd: number, origin: Origin) {
+  constructor(fd: number, origin: Origin, priority: number | undefined) {
     super(fd);
     this.#origin = origin;
+    this.#priority = priority;
   }
 
   async accept(): Promise<MptcpConn> {
@@ -101,6 +116,8 @@ class Acceptor extends Source {
 
   #toConn(result: number): MptcpConn {
     if (result < 0) throw acceptError(result);
+    // The one option that the kernel does not hand on to accepted connections.
+    if (this.#priority) setIntOption(result, SOL_SOCKET, SO_PRIORITY, this.#priority);
     return new Conn(new Stream(result), addr.slice(0, addrlen[0]), this.#origin);
   }
 
@@ -138,12 +155,12 @@ export class Listener implements MptcpListener {
   readonly protocol: Protocol;
   readonly fallback: Fallback | null;
 
-  /** Takes over the descriptor of a socket that listens. */
-  constructor({ fd, protocol, fallback }: OpenedSocket) {
+  /** Takes over the descriptor of a socket that listens, with these options set. */
+  constructor({ fd, protocol, fallback }: OpenedSocket, { priority }: SocketOptions) {
     this.addr = toNetAddr(localSockaddr(fd));
     this.protocol = protocol;
     this.fallback = fallback;
-    this.#acceptor = new Acceptor(fd, { fallback, peer: PEER_OF_SERVER });
+    this.#acceptor = new Acceptor(fd, { fallback, peer: PEER_OF_SERVER }, priority);
   }
 
   accept(): Promise<MptcpConn> {

@@ -86,11 +86,14 @@ export function pythonPeer(...args: (string | number)[]): JsonProcess {
   return new JsonProcess("python3", [`${ROOT}tests/peer.py`, ...args.map(String)]);
 }
 
-/** The command that runs a program on the runtime under test. */
+/**
+ * The command that runs a program on the runtime under test. A shell finds it in the environment,
+ * because Deno's `node:child_process` gives all permissions to a command that it recognises as Deno.
+ */
 export function runtimeCommand(permissions: string[] = ["-A"]): string[] {
-  return runtime === "deno"
-    ? [process.execPath, "run", "--no-check", "--quiet", ...permissions]
-    : [process.execPath, "run"];
+  process.env.RUNTIME_UNDER_TEST = process.execPath;
+  const flags = runtime === "deno" ? ["--no-check", "--quiet", ...permissions] : [];
+  return ["sh", "-c", 'exec "$RUNTIME_UNDER_TEST" "$@"', "sh", "run", ...flags];
 }
 
 /** What a finished process left. */
@@ -105,25 +108,24 @@ export interface Finished {
 /** Runs a program text on the runtime under test, from the checkout's top folder. */
 export async function runProgram(
   text: string,
-  options: { permissions?: string[]; env?: Record<string, string>; prefix?: string[] } = {},
+  options: { permissions?: string[]; env?: Record<string, string> } = {},
 ): Promise<Finished> {
-  const { permissions, env = {}, prefix = [] } = options;
-  const eval_ = runtime === "deno"
-    ? [process.execPath, "eval", "--quiet", "--ext=ts"]
-    : [process.execPath, "--eval"];
-  // `deno eval` has all permissions: a program that is to have fewer goes through standard input.
-  const command = runtime === "deno" && permissions
-    ? [process.execPath, "run", "--no-check", "--quiet", ...permissions, "--ext=ts", "-"]
-    : [...eval_, text];
-  const [program, ...args] = [...prefix, ...command] as [string, ...string[]];
+  const [program, ...args] = [...runtimeCommand(options.permissions), ...STDIN];
   const started = performance.now();
-  const child = spawn(program, args, { cwd: ROOT, env: { ...process.env, ...env } });
-  if (command.at(-1) === "-") child.stdin.write(text);
-  child.stdin.end();
-  const out: [string, string] = ["", ""];
-  child.stdout.on("data", (chunk) => out[0] += chunk);
-  child.stderr.on("data", (chunk) => out[1] += chunk);
+  const child = spawn(program!, args, { cwd: ROOT, env: { ...process.env, ...options.env } });
+  child.stdin.end(text);
+  let stdout = "";
+  let stderr = "";
+  child.stdout.on("data", (chunk) => stdout += chunk);
+  child.stderr.on("data", (chunk) => stderr += chunk);
   const [status] = await once(child, "close");
-  const milliseconds = performance.now() - started;
-  return { status: status as number | null, stdout: out[0], stderr: out[1], milliseconds };
+  return {
+    status: status as number | null,
+    stdout,
+    stderr,
+    milliseconds: performance.now() - started,
+  };
 }
+
+/** How each runtime is told to take TypeScript from standard input. */
+const STDIN = runtime === "deno" ? ["--ext=ts", "-"] : ["-"];
