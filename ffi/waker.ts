@@ -19,7 +19,7 @@ export interface Waker {
    * a call while waiting changes that.
    */
   arm(ref: boolean): void;
-  /** Ends the wait. `wake` may still be called once. */
+  /** Ends the wait, if there is one, and keeps the process alive no more. `wake` may still be called. */
   disarm(): void;
 }
 

@@ -47,6 +47,7 @@ export function createWaker(libc: Libc, epfd: number, wake: () => void): Waker {
   let started = false;
   let polling = false;
   let interrupted = false;
+  let refed = true;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   function onPolled(): void {
@@ -76,11 +77,17 @@ export function createWaker(libc: Libc, epfd: number, wake: () => void): Waker {
     timer = undefined;
   }
 
+  function setRef(ref: boolean): void {
+    if (ref === refed || worker === undefined) return;
+    refed = ref;
+    if (ref) worker.ref();
+    else worker.unref();
+  }
+
   return {
     arm(ref) {
       worker ??= startWorker(interrupt, state, onPolled);
-      if (ref) worker.ref();
-      else worker.unref();
+      setRef(ref);
       if (!started) {
         timer ??= setTimeout(onTimer, START_INTERVAL);
         if (ref) timer.ref();
@@ -94,7 +101,7 @@ export function createWaker(libc: Libc, epfd: number, wake: () => void): Waker {
       Atomics.notify(state, 0);
     },
     disarm() {
-      worker?.unref();
+      setRef(false);
       stopTimer();
       stopPolling();
     },

@@ -191,6 +191,7 @@ export class Reactor {
 
     if (this.#refed + this.#unrefed === 0) {
       this.#state = "idle";
+      this.#waker.disarm();
       return;
     }
     if (count > 0) this.#onEvents();

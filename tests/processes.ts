@@ -49,24 +49,30 @@ export function run(command: string, args: string[]): string {
   throw new Error(`${command} ${args.join(" ")}: status ${status}: ${stderr}${error ?? ""}`);
 }
 
-/** A process that prints JSON, one object a line. */
-export class JsonProcess implements AsyncDisposable {
+/** A process that prints lines, killed when disposed of. */
+export class LineProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
   readonly #exited: Promise<unknown[]>;
 
-  /** Starts `command`. */
-  constructor(command: string, args: string[]) {
-    this.#child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+  /** Starts `command`, with a text on its standard input. */
+  constructor([command, ...args]: string[], input = "") {
+    this.#child = spawn(command!, args, { cwd: ROOT, stdio: ["pipe", "pipe", "inherit"] });
+    this.#child.stdin!.end(input);
     this.#exited = once(this.#child, "exit");
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }
 
-  /** The next object. */
-  async next<T>(): Promise<T> {
+  /** The next line. */
+  async nextLine(): Promise<string> {
     const { value, done } = await this.#lines.next();
     if (done) throw new Error("The process ended before it printed what is expected of it");
-    return JSON.parse(value) as T;
+    return value;
+  }
+
+  /** The next line, which is JSON. */
+  async next<T>(): Promise<T> {
+    return JSON.parse(await this.nextLine()) as T;
   }
 
   /** Ends the process by a signal, SIGKILL unless another is given. */
@@ -82,8 +88,8 @@ export class JsonProcess implements AsyncDisposable {
 }
 
 /** `tests/peer.py` with these arguments. */
-export function pythonPeer(...args: (string | number)[]): JsonProcess {
-  return new JsonProcess("python3", [`${ROOT}tests/peer.py`, ...args.map(String)]);
+export function pythonPeer(...args: (string | number)[]): LineProcess {
+  return new LineProcess(["python3", `${ROOT}tests/peer.py`, ...args.map(String)]);
 }
 
 /**
@@ -128,4 +134,4 @@ export async function runProgram(
 }
 
 /** How each runtime is told to take TypeScript from standard input. */
-const STDIN = runtime === "deno" ? ["--ext=ts", "-"] : ["-"];
+export const STDIN: string[] = runtime === "deno" ? ["--ext=ts", "-"] : ["-"];
