@@ -1,0 +1,121 @@
+/*
+ * The system headers that ffi/abi.ts and ffi/errno.ts transcribe, and what they may lack.
+ *
+ * Debian 12 has the headers of Linux 6.1. What came later, or is in no header of libc, is declared
+ * here as the kernel declares it, with C's natural types, so that the compiler lays it out:
+ *
+ *   TCP_IS_MPTCP                                 since 6.10
+ *   MPTCP_FULL_INFO, struct mptcp_subflow_info, struct mptcp_full_info
+ *                                                since 6.5
+ *   struct mptcp_info after mptcpi_csum_enabled  since 6.5, 6.8 and 6.10
+ *   struct tcp_info after tcpi_snd_wnd           since 6.2 and 6.7
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netdb.h>
+#include <poll.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <netinet/in.h>
+
+/* libc has a tcp_info of its own, as short as its age. */
+#define tcp_info tcp_info_of_libc
+#include <netinet/tcp.h>
+#undef tcp_info
+
+#include <linux/genetlink.h>
+#include <linux/netlink.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+#define mptcp_info mptcp_info_of_headers
+#endif
+#include <linux/mptcp.h>
+#undef mptcp_info
+
+#ifndef TCP_IS_MPTCP
+#define TCP_IS_MPTCP 43
+#endif
+
+struct tcp_info {
+  uint8_t tcpi_state;
+  uint8_t tcpi_ca_state;
+  uint8_t tcpi_retransmits;
+  uint8_t tcpi_probes;
+  uint8_t tcpi_backoff;
+  uint8_t tcpi_options;
+  uint8_t tcpi_snd_wscale : 4, tcpi_rcv_wscale : 4;
+  uint8_t tcpi_delivery_rate_app_limited : 1, tcpi_fastopen_client_fail : 2;
+  uint32_t tcpi_rto, tcpi_ato, tcpi_snd_mss, tcpi_rcv_mss;
+  uint32_t tcpi_unacked, tcpi_sacked, tcpi_lost, tcpi_retrans, tcpi_fackets;
+  uint32_t tcpi_last_data_sent, tcpi_last_ack_sent, tcpi_last_data_recv, tcpi_last_ack_recv;
+  uint32_t tcpi_pmtu, tcpi_rcv_ssthresh, tcpi_rtt, tcpi_rttvar;
+  uint32_t tcpi_snd_ssthresh, tcpi_snd_cwnd, tcpi_advmss, tcpi_reordering;
+  uint32_t tcpi_rcv_rtt, tcpi_rcv_space, tcpi_total_retrans;
+  uint64_t tcpi_pacing_rate, tcpi_max_pacing_rate, tcpi_bytes_acked, tcpi_bytes_received;
+  uint32_t tcpi_segs_out, tcpi_segs_in, tcpi_notsent_bytes, tcpi_min_rtt;
+  uint32_t tcpi_data_segs_in, tcpi_data_segs_out;
+  uint64_t tcpi_delivery_rate, tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited;
+  uint32_t tcpi_delivered, tcpi_delivered_ce;
+  uint64_t tcpi_bytes_sent, tcpi_bytes_retrans;
+  uint32_t tcpi_dsack_dups, tcpi_reord_seen, tcpi_rcv_ooopack, tcpi_snd_wnd;
+  uint32_t tcpi_rcv_wnd, tcpi_rehash;
+  uint16_t tcpi_total_rto, tcpi_total_rto_recoveries;
+  uint32_t tcpi_total_rto_time;
+};
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+struct mptcp_info {
+  uint8_t mptcpi_subflows;
+  uint8_t mptcpi_add_addr_signal;
+  uint8_t mptcpi_add_addr_accepted;
+  uint8_t mptcpi_subflows_max;
+  uint8_t mptcpi_add_addr_signal_max;
+  uint8_t mptcpi_add_addr_accepted_max;
+  uint32_t mptcpi_flags;
+  uint32_t mptcpi_token;
+  uint64_t mptcpi_write_seq, mptcpi_snd_una, mptcpi_rcv_nxt;
+  uint8_t mptcpi_local_addr_used;
+  uint8_t mptcpi_local_addr_max;
+  uint8_t mptcpi_csum_enabled;
+  uint32_t mptcpi_retransmits;
+  uint64_t mptcpi_bytes_retrans, mptcpi_bytes_sent, mptcpi_bytes_received, mptcpi_bytes_acked;
+  uint8_t mptcpi_subflows_total;
+  uint8_t reserved[3];
+  uint32_t mptcpi_last_data_sent, mptcpi_last_data_recv, mptcpi_last_ack_recv;
+};
+#endif
+
+#ifndef MPTCP_FULL_INFO
+#define MPTCP_FULL_INFO 4
+struct mptcp_subflow_info {
+  uint32_t id;
+  struct mptcp_subflow_addrs addrs;
+};
+struct mptcp_full_info {
+  uint32_t size_tcpinfo_kernel, size_tcpinfo_user;
+  uint32_t size_sfinfo_kernel, size_sfinfo_user;
+  uint32_t num_subflows, size_arrays_user;
+  uint64_t subflow_info, tcp_info;
+  struct mptcp_info mptcp_info;
+};
+#endif
+
+/* struct epoll_event as every machine but x86-64 has it: not packed. */
+struct epoll_event_of_aarch64 {
+  uint32_t events;
+  uint64_t data;
+};
