@@ -23,6 +23,8 @@ export interface DecodedSockaddr {
 
 const DECIMAL_BYTE = /^(?:0|[1-9]\d{0,2})$/;
 const HEX_GROUP = /^[0-9a-f]{1,4}$/i;
+/** What the kernel takes as the name of an interface, but for what delimits an address. */
+const ZONE = /^[^\s\0/:%[\]]+$/;
 
 /** Reads an IPv4 or IPv6 literal, with or without brackets; `null` if the text is neither. */
 export function parseIp(text: string): IpAddress | null {
@@ -46,7 +48,7 @@ function parseIpv4Bytes(text: string): Uint8Array | null {
 function parseIpv6(text: string): IpAddress | null {
   const percent = text.indexOf("%");
   const zone = percent < 0 ? "" : text.slice(percent + 1);
-  if (percent >= 0 && zone === "") return null;
+  if (percent >= 0 && !ZONE.test(zone)) return null;
   const bytes = parseIpv6Bytes(percent < 0 ? text : text.slice(0, percent));
   return bytes === null ? null : { family: AF_INET6, bytes, zone };
 }
