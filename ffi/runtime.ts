@@ -53,7 +53,13 @@ export function unsupportedPlatform(): string | null {
  */
 export function isNetDenied(hostname: string, port: number): boolean {
   if (!isDeno) return false;
-  const host = hostname.includes(":") ? `[${hostname.replace(/%.*/, "")}]` : hostname;
-  return denoFfi().permissions.querySync({ name: "net", host: `${host}:${port}` }).state ===
-    "denied";
+  const { permissions } = denoFfi();
+  const bare = hostname.replace(/^\[|\]$|%.*/gs, "");
+  const host = bare.includes(":") ? `[${bare}]` : bare;
+  try {
+    return permissions.querySync({ name: "net", host: `${host}:${port}` }).state === "denied";
+  } catch {
+    // Deno's permissions cannot name every host that libc looks up; only a denial of all has this one.
+    return permissions.querySync({ name: "net" }).state === "denied";
+  }
 }

@@ -62,6 +62,31 @@ test("--deny-net for another host denies nothing", { only }, async () => {
   assertEquals(await outcome("--allow-ffi", "--deny-net=192.0.2.1"), "true");
 });
 
+test("--deny-net for one host is asked about every form of a host", { only }, async () => {
+  const hosts = [
+    "[::1]",
+    "::1%lo",
+    "[::1%lo]",
+    "[::2]",
+    "[::2%lo]",
+    "no such host",
+    "été",
+    "*",
+    ".",
+  ];
+  const program = `
+  import { isNetDenied } from "./ffi/runtime.ts";
+  console.log(${JSON.stringify(hosts)}.filter((host) => isNetDenied(host, 80)).join());`;
+  const denied = async (flag: string) => {
+    const { stdout, stderr } = await runProgram(program, { permissions: ["--no-prompt", flag] });
+    assertEquals(stderr, "");
+    return stdout.trim();
+  };
+  assertEquals(await denied("--deny-net=[::1]"), "[::1],::1%lo,[::1%lo]");
+  assertEquals(await denied("--deny-net"), hosts.join());
+  assertEquals(await denied("--allow-net"), "");
+});
+
 test("importing the module opens nothing and asks for nothing", { only }, async () => {
   const { stdout, stderr } = await runProgram(
     `import { listenMptcp, parseAddress } from "./mod.ts";
