@@ -121,8 +121,10 @@ export async function assertOpenFds(expected: number): Promise<void> {
 }
 
 // What the module opens once per thread and keeps: the epoll, the waker, and in Bun its Worker, which
-// the first long wait starts. Bun's spawnSync keeps an event loop of its own.
+// the first long wait starts. Bun's spawnSync keeps an event loop of its own, and its process.stdout
+// and process.stderr keep copies of the descriptors.
 spawnSync("true");
+void [process.stdout, process.stderr];
 {
   using pair = await connectedPair();
   setTimeout(() => pair.client.write(bytesOf("x")), 100);
