@@ -1,0 +1,76 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { spawnSync } from "node:child_process";
+import { test } from "./harness.ts";
+import { missingProgram, ROOT } from "./processes.ts";
+
+const only = { runtime: "bun", reason: "it is about Bun's own tools" } as const;
+
+/** An echo over loopback that says what it was; ends by itself. */
+const ECHO = `
+import { connectMptcp, listenMptcp, type MptcpConn } from "@multipath/mptcp";
+
+const listener = listenMptcp({ hostname: "127.0.0.1" });
+const accepted = listener.accept();
+const conn: MptcpConn = await connectMptcp({ port: listener.addr.port });
+using server = await accepted;
+const echo = server.readable.pipeTo(server.writable);
+await conn.write(new TextEncoder().encode("packed"));
+const buf = new Uint8Array(16);
+// Long enough for the waker to be needed.
+await new Promise((resolve) => setTimeout(resolve, 50));
+const count: number | null = await conn.read(buf);
+console.log(new TextDecoder().decode(buf.subarray(0, count ?? 0)), conn.protocol === server.protocol);
+conn.close();
+await echo;
+listener.close();
+`;
+
+/** A folder that is removed when disposed of. */
+function temporaryFolder(): { path: string } & Disposable {
+  const path = mkdtempSync(join(tmpdir(), "mptcp-package-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
+}
+
+function run(command: string, args: string[], cwd: string): string {
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: "utf8" });
+  assertEquals(status, 0, `${command} ${args.join(" ")}: ${stdout}${stderr}`);
+  return stdout;
+}
+
+test("the packed tarball installs into an empty folder and runs, with its types", {
+  only,
+  skip: missingProgram("npm"),
+}, () => {
+  using folder = temporaryFolder();
+  const project = join(folder.path, "project");
+  run("npm", ["pack", "--pack-destination", folder.path], ROOT);
+  const tarball = readdirSync(folder.path).find((name) => name.endsWith(".tgz"))!;
+  run("mkdir", [project], folder.path);
+  writeFileSync(join(project, "package.json"), '{ "name": "user", "type": "module" }');
+  run(process.execPath, ["add", join(folder.path, tarball)], project);
+  writeFileSync(join(project, "echo.ts"), ECHO);
+  assertEquals(run(process.execPath, ["echo.ts"], project), "packed true\n");
+
+  const strict = [
+    "--strict",
+    "--noEmit",
+    "--skipLibCheck",
+    "false",
+    "--exactOptionalPropertyTypes",
+  ];
+  const modules = ["--module", "esnext", "--moduleResolution", "bundler", "--target", "esnext"];
+  const libraries = ["--lib", "esnext,dom,dom.asynciterable", "--types", ""];
+  run(`${ROOT}node_modules/.bin/tsc`, [...strict, ...modules, ...libraries, "echo.ts"], project);
+});
+
+test("bun build --compile makes a program of its own", { only }, () => {
+  using folder = temporaryFolder();
+  const [source, program] = [join(folder.path, "echo.ts"), join(folder.path, "echo")];
+  writeFileSync(source, ECHO.replace("@multipath/mptcp", `${ROOT}mod.ts`));
+  run(process.execPath, ["build", "--compile", source, "--outfile", program], folder.path);
+  assertStringIncludes(run(program, [], folder.path), "packed true");
+});
