@@ -33,9 +33,10 @@ export function replaceLibc(replacement: Libc): Libc {
   return before;
 }
 
-/** Makes the waker of `epfd`. */
-export function createWaker(epfd: number, wake: () => void): Waker {
-  return isDeno ? createForDeno(libc(), epfd, wake) : createForBun(libc(), epfd, wake);
+/** Makes the waker of `epfd`, which a write to `eventfd` interrupts. */
+export function createWaker(epfd: number, eventfd: number, wake: () => void): Waker {
+  const create = isDeno ? createForDeno : createForBun;
+  return create(libc(), epfd, eventfd, wake);
 }
 
 /** Why this machine has no libc that this module can use; `null` where it should have one. */

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { EFD_CLOEXEC, EFD_NONBLOCK, pollfd, POLLIN } from "./abi.ts";
+import { pollfd, POLLIN } from "./abi.ts";
 import type { Libc } from "./libc.ts";
 
 /** Waits for one epoll, outside the event loop and only when asked to. */
@@ -32,11 +32,11 @@ export class Interrupt {
   readonly #one = new Uint8Array(new BigUint64Array([1n]).buffer);
   readonly #counter = new Uint8Array(8);
 
-  constructor(libc: Libc, epfd: number) {
+  constructor(libc: Libc, epfd: number, eventfd: number) {
     this.#libc = libc;
-    this.#eventfd = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    this.#eventfd = eventfd;
     const view = new DataView(this.fds.buffer);
-    for (const [i, fd] of [epfd, this.#eventfd].entries()) {
+    for (const [i, fd] of [epfd, eventfd].entries()) {
       view.setInt32(i * pollfd.size + pollfd.fd, fd, true);
       view.setInt16(i * pollfd.size + pollfd.events, POLLIN, true);
     }

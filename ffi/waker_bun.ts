@@ -39,9 +39,14 @@ self.onmessage = ({ data: { names, fds, count, state } }) => {
 /** How often the epoll is looked at while the Worker is starting, in milliseconds. */
 const START_INTERVAL = 1;
 
-/** Makes the waker of `epfd`. */
-export function createWaker(libc: Libc, epfd: number, wake: () => void): Waker {
-  const interrupt = new Interrupt(libc, epfd);
+/** Makes the waker of `epfd`, which `eventfd` interrupts. */
+export function createWaker(
+  libc: Libc,
+  epfd: number,
+  eventfd: number,
+  wake: () => void,
+): Waker {
+  const interrupt = new Interrupt(libc, epfd, eventfd);
   const state = new Int32Array(new SharedArrayBuffer(4));
   let worker: BunWorker | undefined;
   let started = false;

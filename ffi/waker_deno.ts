@@ -21,12 +21,17 @@ interface Symbols {
  */
 const UNREF_INTERVAL = 4;
 
-/** Makes the waker of `epfd`. */
-export function createWaker(libc: Libc, epfd: number, wake: () => void): Waker {
+/** Makes the waker of `epfd`, which `eventfd` interrupts. */
+export function createWaker(
+  libc: Libc,
+  epfd: number,
+  eventfd: number,
+  wake: () => void,
+): Waker {
   const { poll } = dlopenLibc({
     poll: { parameters: ["buffer", "usize", "i32"], result: "i32", nonblocking: true },
   }) as Symbols;
-  const interrupt = new Interrupt(libc, epfd);
+  const interrupt = new Interrupt(libc, epfd, eventfd);
   let polling = false;
   let interrupted = false;
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -19,18 +19,13 @@ export interface Origin {
   readonly peer: Fallback;
 }
 
-/** What is left of a connection that is closed. */
-interface Remains {
-  readonly protocol: Protocol | "unknown";
-}
-
 /** {@linkcode MptcpConn} on a descriptor of this process. */
 export class Conn implements MptcpConn {
   readonly #stream: Stream;
   readonly #origin: Origin;
   readonly #remoteSockaddr: Uint8Array;
   #localSockaddr: Uint8Array | null = null;
-  #remains: Remains | null = null;
+  #finalProtocol: Protocol | "unknown" | null = null;
   #readable: ReadableStream<Uint8Array<ArrayBuffer>> | null = null;
   #writable: WritableStream<Uint8Array<ArrayBufferLike>> | null = null;
 
@@ -109,7 +104,7 @@ export class Conn implements MptcpConn {
   }
 
   get protocol(): Protocol | "unknown" {
-    if (this.#remains !== null) return this.#remains.protocol;
+    if (this.#finalProtocol !== null) return this.#finalProtocol;
     return this.#origin.fallback === null ? wireProtocol(this.#stream.fd) : "tcp";
   }
 
@@ -130,8 +125,12 @@ export class Conn implements MptcpConn {
   /** Keeps what can be asked of a closed connection and only the descriptor knows. */
   #remember(): void {
     if (this.#stream.fd < 0) return;
-    this.#localSockaddr ??= localSockaddr(this.#stream.fd);
-    this.#remains = { protocol: this.protocol };
+    this.#finalProtocol = this.protocol;
+    try {
+      this.#localSockaddr ??= localSockaddr(this.#stream.fd);
+    } catch {
+      // Closing must not fail for the sake of an address that nobody may ask for.
+    }
   }
 
   #setFlag(name: string, level: number, optname: number, on: boolean): void {

@@ -20,6 +20,7 @@ import { Conn } from "./conn.ts";
 import { MptcpError } from "./error.ts";
 import { abortable, type Contender, happyEyeballs, interleave } from "./happy_eyeballs.ts";
 import { checkBoolean, checkCommonOptions, checkInteger, givenOptions } from "./options.ts";
+import { reactor } from "./reactor.ts";
 import { check, formatHostPort, setIntOption, systemError } from "./socket.ts";
 import { applySocketOptions } from "./socket_options.ts";
 import { Stream } from "./stream.ts";
@@ -128,6 +129,8 @@ class Attempt implements Contender<MptcpConn> {
   }
 
   async connect(): Promise<MptcpConn> {
+    // Made first: it may find no descriptor for its epoll, and nobody would close the socket then.
+    reactor();
     const { fallback, domain, fd } = this.#open();
     const stream = this.#stream = new Stream(fd);
     this.#prepare(domain, fallback === null ? "mptcp" : "tcp");

@@ -13,6 +13,8 @@
 
 import { setImmediate } from "node:timers";
 import {
+  EFD_CLOEXEC,
+  EFD_NONBLOCK,
   EPOLL_CLOEXEC,
   EPOLL_CTL_ADD,
   EPOLL_CTL_DEL,
@@ -104,7 +106,9 @@ export class Reactor {
 
   constructor() {
     this.#epfd = check("epoll_create1", libc().epoll_create1(EPOLL_CLOEXEC));
-    this.#waker = createWaker(this.#epfd, this.#onWake);
+    const eventfd = libc().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (eventfd < 0) libc().close(this.#epfd);
+    this.#waker = createWaker(this.#epfd, check("eventfd", eventfd), this.#onWake);
   }
 
   /** Has `source.onReady` called when an event comes. Each call needs an {@linkcode end}. */

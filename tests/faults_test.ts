@@ -1,9 +1,13 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { readFileSync } from "node:fs";
+import process from "node:process";
 import { ERRNO } from "../ffi/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { connectMptcp, listenMptcp, MptcpError } from "../mod.ts";
+import type { MptcpConn } from "../src/types.ts";
 import { injectFaults, stubLibc } from "./faults.ts";
-import { openFds, test } from "./harness.ts";
+import { assertOpenFds, openFds, test } from "./harness.ts";
+import { missingProgram, run } from "./processes.ts";
 import { bytesOf, connectedPair, LOOPBACKS, readUpTo } from "./sockets.ts";
 import { exchange } from "./transfer.ts";
 
@@ -106,3 +110,46 @@ test("an error on a connection is given once and by name", async () => {
   const write = await assertRejects(() => pair.client.write(new Uint8Array(1)), MptcpError);
   assertEquals([write.name, write.code, write.syscall], ["BrokenPipe", "EPIPE", "send"]);
 });
+
+test("a connection closes though its address cannot be had", async () => {
+  using pair = await connectedPair();
+  using _ = stubLibc({ getsockname: () => -ERRNO.ENOBUFS });
+  pair.client.close();
+  assertEquals([pair.client.fd, await pair.server.read(new Uint8Array(1))], [-1, null]);
+});
+
+test("with no descriptor left both verbs say so, and go on when there are some again", {
+  skip: missingProgram("prlimit"),
+}, async () => {
+  const limit = (descriptors: number) =>
+    run("prlimit", ["--pid", String(process.pid), `--nofile=${descriptors}:`]);
+  const soft = softLimit();
+  using listener = listenMptcp({ hostname: "127.0.0.1" });
+  const { port } = listener.addr;
+  const before = openFds();
+  const conns: MptcpConn[] = [];
+  limit(before + 40);
+  try {
+    // Half of the descriptors go to clients; the backlog holds the rest of the connections.
+    const error = await assertRejects(async () => {
+      for (;;) conns.push(await connectMptcp({ port }));
+    }, MptcpError);
+    assertEquals([error.code, error.syscall], ["EMFILE", "socket"]);
+    assert(error.message.includes("ulimit -n"), error.message);
+    assertEquals(assertThrows(() => listenMptcp(), MptcpError).code, "EMFILE");
+    assertEquals((await assertRejects(() => listener.accept(), MptcpError)).code, "EMFILE");
+    // The connection that could not be accepted is still there.
+    conns.pop()!.close();
+    conns.push(await listener.accept());
+  } finally {
+    for (const conn of conns) conn.close();
+    limit(soft);
+  }
+  for (let i = 1; i < conns.length; i++) (await listener.accept()).close();
+  await assertOpenFds(before);
+});
+
+function softLimit(): number {
+  const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))!;
+  return Number(soft);
+}
