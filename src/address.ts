@@ -182,7 +182,8 @@ function checkHostText(text: string, start: number, host: string, family: Family
     throw addressError(text, start, `"${host}" is not an IPv6 address`);
   }
   if (ip === null) {
-    const bad = host.search(/[^\p{L}\p{N}._-]/u);
+    // Scripts that write vowels as marks (\p{M}) have names too.
+    const bad = host.search(/[^\p{L}\p{M}\p{N}._-]/u);
     if (bad >= 0) throw addressError(text, start + bad, "no host name has this character");
     return host;
   }
