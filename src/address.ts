@@ -32,12 +32,18 @@ export type Family = 4 | 6 | undefined;
 export function checkPort(port: unknown): number {
   const number = typeof port === "string" && /^\d+$/.test(port) ? Number(port) : port;
   if (!Number.isInteger(number)) {
-    throw new TypeError(`Invalid port: ${typeof port === "string" ? `'${port}'` : String(port)}`);
+    throw new TypeError(`Invalid port: ${describe(port)}`);
   }
   if ((number as number) < 0 || (number as number) > 65535) {
     throw new RangeError(`Invalid port (out of range): ${number}`);
   }
   return number as number;
+}
+
+/** A value in a message; objects by their type, as their own texts can be anything, or throw. */
+function describe(value: unknown): string {
+  if (typeof value === "string") return `'${value}'`;
+  return value === Object(value) ? typeof value : String(value);
 }
 
 /** The host as it is, if it can be one. */
