@@ -62,8 +62,10 @@ const ipv6 = fc.oneof(
 const port = fc.nat(65535);
 const scopeId = fc.oneof(fc.constant(0), fc.nat(0xffffffff));
 const characters = fc.constantFrom(..."0123456789abcdefABCDEFg:::...%[]/- \0\n٣");
+/** UTF-16 of any kind, lone surrogates too. */
+const anyText = fc.array(fc.nat(0xffff)).map((units) => String.fromCharCode(...units));
 const almostAddress = fc.oneof(
-  fc.string({ unit: "binary" }),
+  anyText,
   fc.string({ unit: characters }),
   fc.string({ unit: fc.constantFrom("0", "1", "f", ":", "::", "."), maxLength: 20 }),
   fc.tuple(fc.oneof(fc.ipV4(), fc.ipV4Extended(), fc.ipV6()), fc.nat(40), characters).map(
