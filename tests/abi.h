@@ -1,22 +1,32 @@
 /*
- * The system headers that ffi/abi.ts and ffi/errno.ts transcribe, and what they may lack.
+ * The system headers that ffi/abi*.ts and ffi/errno.ts transcribe, and what they may lack.
  *
- * Debian 12 has the headers of Linux 6.1. What came later, or is in no header of libc, is declared
- * here as the kernel declares it, with C's natural types, so that the compiler lays it out:
+ * Debian 12 has the headers of Linux 6.1. Constants that came later are declared here as the kernel
+ * declares them, unless the headers have them:
  *
- *   TCP_IS_MPTCP                                 since 6.10
- *   MPTCP_FULL_INFO, struct mptcp_subflow_info, struct mptcp_full_info
- *                                                since 6.5
- *   struct mptcp_info after mptcpi_csum_enabled  since 6.5, 6.8 and 6.10
- *   struct tcp_info after tcpi_snd_wnd           since 6.2 and 6.7
+ *   MPTCP_EVENT_LISTENER_CREATED, MPTCP_EVENT_LISTENER_CLOSED  since 6.2
+ *   MPTCP_FULL_INFO                                            since 6.5
+ *   TCP_IS_MPTCP                                               since 6.10
+ *   MPTCP_PM_ADDR_FLAG_LAMINAR, MPTCP_PM_EV_FLAG_SERVER_SIDE   since 6.18
+ *   MPTCP_PM_EV_FLAG_DENY_JOIN_ID0                             since 6.18, and late 6.1
+ *
+ * Structs that grow, or contain one that does, are declared here in any case, with C's natural types,
+ * so that the compiler lays them out:
+ *
+ *   struct tcp_info            rcv_wnd since 6.2, total_rto* since 6.7
+ *   struct mptcp_info          retransmits and bytes_* since 6.5, subflows_total since 6.8,
+ *                              last_* since 6.10, endp_laminar_max and endp_fullmesh_max since 6.18
+ *   struct mptcp_subflow_info  since 6.5
+ *   struct mptcp_full_info     since 6.5
  */
 
 #define _GNU_SOURCE
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <net/if.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <stddef.h>
@@ -26,28 +36,49 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/types.h>
 #include <unistd.h>
 
-#include <netinet/in.h>
-
-/* libc has a tcp_info of its own, as short as its age. */
 #define tcp_info tcp_info_of_libc
 #include <netinet/tcp.h>
 #undef tcp_info
 
 #include <linux/genetlink.h>
+#include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
 #include <linux/version.h>
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
 #define mptcp_info mptcp_info_of_headers
-#endif
+#define mptcp_subflow_info mptcp_subflow_info_of_headers
+#define mptcp_full_info mptcp_full_info_of_headers
 #include <linux/mptcp.h>
 #undef mptcp_info
+#undef mptcp_subflow_info
+#undef mptcp_full_info
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+enum { MPTCP_EVENT_LISTENER_CREATED = 15, MPTCP_EVENT_LISTENER_CLOSED = 16 };
+#endif
+
+#ifndef MPTCP_FULL_INFO
+#define MPTCP_FULL_INFO 4
+#endif
 
 #ifndef TCP_IS_MPTCP
 #define TCP_IS_MPTCP 43
+#endif
+
+#ifndef MPTCP_PM_ADDR_FLAG_LAMINAR
+#define MPTCP_PM_ADDR_FLAG_LAMINAR (1 << 5)
+#endif
+
+#ifndef MPTCP_PM_EV_FLAG_DENY_JOIN_ID0
+#define MPTCP_PM_EV_FLAG_DENY_JOIN_ID0 (1 << 0)
+#endif
+
+#ifndef MPTCP_PM_EV_FLAG_SERVER_SIDE
+#define MPTCP_PM_EV_FLAG_SERVER_SIDE (1 << 1)
 #endif
 
 struct tcp_info {
@@ -77,7 +108,6 @@ struct tcp_info {
   uint32_t tcpi_total_rto_time;
 };
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
 struct mptcp_info {
   uint8_t mptcpi_subflows;
   uint8_t mptcpi_add_addr_signal;
@@ -94,17 +124,17 @@ struct mptcp_info {
   uint32_t mptcpi_retransmits;
   uint64_t mptcpi_bytes_retrans, mptcpi_bytes_sent, mptcpi_bytes_received, mptcpi_bytes_acked;
   uint8_t mptcpi_subflows_total;
-  uint8_t reserved[3];
+  uint8_t mptcpi_endp_laminar_max;
+  uint8_t mptcpi_endp_fullmesh_max;
+  uint8_t reserved;
   uint32_t mptcpi_last_data_sent, mptcpi_last_data_recv, mptcpi_last_ack_recv;
 };
-#endif
 
-#ifndef MPTCP_FULL_INFO
-#define MPTCP_FULL_INFO 4
 struct mptcp_subflow_info {
   uint32_t id;
   struct mptcp_subflow_addrs addrs;
 };
+
 struct mptcp_full_info {
   uint32_t size_tcpinfo_kernel, size_tcpinfo_user;
   uint32_t size_sfinfo_kernel, size_sfinfo_user;
@@ -112,7 +142,6 @@ struct mptcp_full_info {
   uint64_t subflow_info, tcp_info;
   struct mptcp_info mptcp_info;
 };
-#endif
 
 /* struct epoll_event as every machine but x86-64 has it: not packed. */
 struct epoll_event_of_aarch64 {
