@@ -62,18 +62,22 @@ class Acceptor extends Source {
     this.#priority = priority;
   }
 
-  async accept(): Promise<MptcpConn> {
-    if (this.fd < 0) throw closedError("Listener has been closed");
-    if (this.#waiting !== null) throw busyError();
-    const hasBudget = this.#reactor.budget-- > 0;
-    if (this.readable && hasBudget) {
-      const result = this.#accept4();
-      if (result !== WOULD_BLOCK) return this.#toConn(result);
+  accept(): Promise<MptcpConn> {
+    if (this.fd < 0) return Promise.reject(closedError("Listener has been closed"));
+    if (this.#waiting !== null) return Promise.reject(busyError());
+    try {
+      if (!this.readable) this.#reactor.begin(this);
+      else if (this.#reactor.budget-- <= 0) this.#reactor.defer(this);
+      else {
+        const result = this.#accept4();
+        if (result !== WOULD_BLOCK) return Promise.resolve(this.#toConn(result));
+        this.#reactor.begin(this);
+      }
+    } catch (error) {
+      return Promise.reject(error);
     }
-    if (this.readable && !hasBudget) this.#reactor.defer(this);
-    else this.#reactor.begin(this);
     this.#waiting = Promise.withResolvers();
-    return await this.#waiting.promise;
+    return this.#waiting.promise;
   }
 
   override onReady(): void {
@@ -148,6 +152,15 @@ function acceptError(result: number): MptcpError {
   });
 }
 
+function toResult(value: MptcpConn): IteratorResult<MptcpConn, undefined> {
+  return { value, done: false };
+}
+
+function toEnd(error: unknown): IteratorResult<MptcpConn, undefined> {
+  if (!(error instanceof MptcpError) || error.name !== "BadResource") throw error;
+  return { value: undefined, done: true };
+}
+
 /** {@linkcode MptcpListener} on a descriptor of this process. */
 export class Listener implements MptcpListener {
   readonly #acceptor: Acceptor;
@@ -196,13 +209,8 @@ export class Listener implements MptcpListener {
   }
 
   /** The next connection, as an iterator gives it; the end once the listener is closed. */
-  async next(): Promise<IteratorResult<MptcpConn, undefined>> {
-    try {
-      return { value: await this.accept(), done: false };
-    } catch (error) {
-      if ((error as MptcpError).name !== "BadResource") throw error;
-      return { value: undefined, done: true };
-    }
+  next(): Promise<IteratorResult<MptcpConn, undefined>> {
+    return this.accept().then(toResult, toEnd);
   }
 
   /** Closes the listener: what leaving a `for await` does. */
