@@ -50,11 +50,16 @@ export function readableOf(
 /** The outgoing bytes. Each chunk is written whole before the next is asked for. */
 export function writableOf(channel: ByteChannel): WritableStream<Uint8Array<ArrayBufferLike>> {
   return new WritableStream<Uint8Array<ArrayBufferLike>>({
-    async write(chunk) {
+    start(controller) {
+      // `abort` below waits for a write under way, and that for the peer.
+      controller.signal.addEventListener("abort", () => channel.finish(), { once: true });
+    },
+    async write(chunk: ArrayBufferLike | ArrayBufferView) {
       try {
-        let written = await channel.write(chunk);
-        while (written < chunk.byteLength) {
-          written += await channel.write(chunk.subarray(written));
+        const bytes = bytesOf(chunk);
+        let written = await channel.write(bytes);
+        while (written < bytes.byteLength) {
+          written += await channel.write(bytes.subarray(written));
         }
       } catch (error) {
         channel.finish();
@@ -64,4 +69,12 @@ export function writableOf(channel: ByteChannel): WritableStream<Uint8Array<Arra
     close: () => channel.finish(),
     abort: () => channel.finish(),
   });
+}
+
+/** The bytes of what a web stream may carry; anything else is left for `write` to refuse. */
+function bytesOf(chunk: unknown): Uint8Array {
+  if (chunk instanceof Uint8Array) return chunk;
+  if (chunk instanceof ArrayBuffer) return new Uint8Array(chunk);
+  if (!ArrayBuffer.isView(chunk)) return chunk as Uint8Array;
+  return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
 }
