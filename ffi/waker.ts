@@ -21,6 +21,8 @@ export interface Waker {
   arm(ref: boolean): void;
   /** Ends the wait, if there is one, and keeps the process alive no more. `wake` may still be called. */
   disarm(): void;
+  /** Resolves when nothing of a wait that was ended is outstanding in the runtime. */
+  settled(): Promise<void>;
 }
 
 /** The eventfd that ends a wait, and the `struct pollfd` array for it and the epoll. */

@@ -110,6 +110,7 @@ export function createWaker(
       stopTimer();
       stopPolling();
     },
+    settled: () => Promise.resolve(),
   };
 }
 

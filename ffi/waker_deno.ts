@@ -33,6 +33,7 @@ export function createWaker(
   }) as Symbols;
   const interrupt = new Interrupt(libc, epfd, eventfd);
   let polling = false;
+  let polled: Promise<void> = Promise.resolve();
   let interrupted = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -69,11 +70,12 @@ export function createWaker(
       stopTimer();
       if (polling) return;
       polling = true;
-      poll(interrupt.fds, interrupt.count, -1).then(onPolled);
+      polled = poll(interrupt.fds, interrupt.count, -1).then(onPolled);
     },
     disarm() {
       stopTimer();
       stopPolling();
     },
+    settled: () => polled,
   };
 }

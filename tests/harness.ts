@@ -10,6 +10,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readlinkSync } from "node:fs";
 import process from "node:process";
 import { isDeno } from "../ffi/runtime.ts";
+import { reactor } from "../src/reactor.ts";
 import { bytesOf, connectedPair, readUpTo } from "./sockets.ts";
 
 /** When a test runs. */
@@ -76,6 +77,7 @@ async function withTimeout(body: Body, timeout: number): Promise<void> {
   });
   try {
     await Promise.race([body(), late]);
+    await reactor().quiet();
   } finally {
     clearTimeout(timer);
   }
