@@ -26,6 +26,11 @@ export function assertNotEquals<T>(actual: T, expected: T, message?: string): vo
   std.assertNotEquals(actual, expected, message);
 }
 
+/** Throws unless the two are the same. */
+export function assertStrictEquals<T>(actual: unknown, expected: T, message?: string): void {
+  std.assertStrictEquals(actual, expected, message);
+}
+
 /** Throws unless the text has the other in it. */
 export function assertStringIncludes(actual: string, expected: string, message?: string): void {
   std.assertStringIncludes(actual, expected, message);

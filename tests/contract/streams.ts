@@ -1,0 +1,346 @@
+/**
+ * What `readable` and `writable` of a connection do.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { Buffer } from "node:buffer";
+import { bytesOf, concat, delay, readToEnd, readUpTo, writeAll } from "../sockets.ts";
+import { pattern, TOO_MUCH } from "./conn.ts";
+import {
+  assertFails,
+  BROKEN_PIPE,
+  CLOSED,
+  type Conn,
+  failureOf,
+  type Subject,
+  within,
+} from "./implementation.ts";
+import { pairRow, type Row } from "./row.ts";
+
+async function assertClosed(subject: Subject, conn: Conn): Promise<void> {
+  await assertFails(subject, () => conn.close(), CLOSED);
+}
+
+/** A sink that keeps what it gets. */
+function collector(chunks: Uint8Array[]): WritableStream<Uint8Array> {
+  return new WritableStream({ write: (chunk) => void chunks.push(chunk) });
+}
+
+/** Sends until that fails, and counts. */
+class Flood {
+  sent = 0;
+  readonly over: Promise<unknown>;
+
+  constructor(conn: Conn) {
+    this.over = failureOf(() => this.#run(conn));
+  }
+
+  async #run(conn: Conn): Promise<never> {
+    const block = new Uint8Array(64 * 1024);
+    for (;;) {
+      const count = await conn.write(block);
+      this.sent += count;
+    }
+  }
+
+  /** How much was sent when no more was for a while. */
+  async stalled(): Promise<number> {
+    for (let sent = -1; sent !== this.sent;) {
+      sent = this.sent;
+      await delay(100);
+    }
+    return this.sent;
+  }
+}
+
+const readableRows: readonly Row[] = [
+  pairRow("readable and writable are made once", async ({ client }) => {
+    assertStrictEquals(client.readable, client.readable);
+    assertStrictEquals(client.writable, client.writable);
+    await Promise.resolve();
+  }),
+
+  pairRow("readable gives bytes as they come, and ends", async ({ client, server }) => {
+    const chunks: Uint8Array[] = [];
+    const piped = server.readable.pipeTo(collector(chunks));
+    const bytes = pattern(4 << 20);
+    await writeAll(client, bytes);
+    client.close();
+    await piped;
+    assertEquals(Buffer.compare(concat(chunks), bytes), 0);
+  }),
+
+  pairRow("the end of readable closes the connection", async ({ client, server }, subject) => {
+    client.close();
+    const reader = server.readable.getReader();
+    assert((await reader.read()).done);
+    await assertClosed(subject, server);
+  }),
+
+  // Deno closes the connection here too: half-closed peers never get their answer.
+  pairRow(
+    "it stays open for writing where writable is in use",
+    async ({ client, server }, subject) => {
+      const writer = server.writable.getWriter();
+      await client.closeWrite();
+      const reader = server.readable.getReader();
+      assert((await reader.read()).done);
+      await writer.write(bytesOf("answer"));
+      await writer.close();
+      assertEquals(await readToEnd(client), bytesOf("answer"));
+      await assertClosed(subject, server);
+    },
+    "native",
+  ),
+
+  pairRow("a connection piped to itself echoes", async ({ client, server }) => {
+    const echoed = server.readable.pipeTo(server.writable);
+    const bytes = pattern(4 << 20);
+    const [answer] = await Promise.all([
+      readUpTo(client, bytes.byteLength),
+      writeAll(client, bytes),
+    ]);
+    assertEquals(Buffer.compare(answer, bytes), 0);
+    await client.closeWrite();
+    assertEquals(await client.read(new Uint8Array(1)), null);
+    await echoed;
+  }),
+
+  pairRow("a BYOB reader gets bytes in its own buffer", async ({ client, server }) => {
+    const reader = server.readable.getReader({ mode: "byob" });
+    await client.write(bytesOf("abcdef"));
+    const first = await reader.read(new Uint8Array(4));
+    assertEquals(first.value, bytesOf("abcd"));
+    const { buffer } = first.value!;
+    const second = await reader.read(new Uint8Array(buffer, 1, 3));
+    assertEquals(second.value, bytesOf("ef"));
+    assertEquals([second.value!.byteOffset, second.value!.buffer.byteLength], [1, 4]);
+    client.close();
+    const last = await reader.read(new Uint8Array(4));
+    assertEquals([last.done, last.value?.byteLength], [true, 0]);
+  }),
+
+  pairRow("a BYOB reader that waits gets what comes", async ({ client, server }) => {
+    const reader = server.readable.getReader({ mode: "byob" });
+    const read = reader.read(new Uint8Array(4));
+    await delay(5);
+    await client.write(bytesOf("late"));
+    assertEquals((await read).value, bytesOf("late"));
+  }),
+
+  pairRow("readable can be teed", async ({ client, server }) => {
+    const [one, two] = server.readable.tee();
+    await writeAll(client, bytesOf("twice"));
+    client.close();
+    assertEquals(await new Response(one).text(), "twice");
+    assertEquals(await new Response(two).text(), "twice");
+  }),
+
+  pairRow(
+    "readable can be a response's body and go through a transform",
+    async ({ client, server }) => {
+      await writeAll(client, bytesOf("text"));
+      client.close();
+      const upper = new TransformStream<string, string>({
+        transform: (text, controller) => controller.enqueue(text.toUpperCase()),
+      });
+      const decoder = new TextDecoderStream() as unknown as TransformStream<Uint8Array, string>;
+      const stream = server.readable.pipeThrough(decoder).pipeThrough(upper);
+      assertEquals(await Array.fromAsync(stream), ["TEXT"]);
+    },
+  ),
+
+  pairRow("the sender stalls while nobody reads readable", async ({ client, server }) => {
+    const flood = new Flood(client);
+    const reader = server.readable.getReader();
+    await reader.read();
+    const stalledAt = await flood.stalled();
+    assert(stalledAt < TOO_MUCH);
+    for (let got = 0; got < stalledAt;) got += (await reader.read()).value!.byteLength;
+    await delay(20);
+    assert(flood.sent > stalledAt);
+    client.close();
+    await flood.over;
+  }),
+
+  pairRow("a slow sink of pipeTo stalls the sender", async ({ client, server }) => {
+    const flood = new Flood(client);
+    const { promise: opened, resolve: open } = Promise.withResolvers<void>();
+    let received = 0;
+    const slow = new WritableStream<Uint8Array>({
+      async write(chunk) {
+        received += chunk.byteLength;
+        await opened;
+      },
+    });
+    const piped = server.readable.pipeTo(slow);
+    const stalledAt = await flood.stalled();
+    assert(stalledAt < TOO_MUCH && received < 1 << 20);
+    open();
+    await delay(50);
+    client.close();
+    await Promise.all([flood.over, piped]);
+    assert(received >= stalledAt);
+  }),
+
+  pairRow("cancel closes the connection", async ({ client, server }, subject) => {
+    await server.readable.cancel();
+    assertEquals(await client.read(new Uint8Array(1)), null);
+    await assertClosed(subject, server);
+  }),
+
+  pairRow(
+    "cancel while a read waits ends the read and closes",
+    async ({ client, server }, subject) => {
+      const reader = server.readable.getReader();
+      const read = reader.read();
+      await delay(5);
+      await reader.cancel("enough");
+      assert((await read).done);
+      await assertClosed(subject, server);
+      assertEquals(await client.read(new Uint8Array(1)), null);
+    },
+  ),
+
+  pairRow("leaving the iteration of readable closes the connection", async (pair, subject) => {
+    await writeAll(pair.client, bytesOf("first"));
+    for await (const chunk of pair.server.readable) {
+      assertEquals(chunk, bytesOf("first"));
+      break;
+    }
+    await assertClosed(subject, pair.server);
+  }),
+
+  pairRow("with preventCancel it goes on after an iteration was left", async (pair, subject) => {
+    await writeAll(pair.client, bytesOf("one"));
+    for await (const chunk of pair.server.readable.values({ preventCancel: true })) {
+      assertEquals(chunk, bytesOf("one"));
+      break;
+    }
+    await writeAll(pair.client, bytesOf("two"));
+    pair.client.close();
+    const rest = await Array.fromAsync(pair.server.readable);
+    assertEquals(concat(rest), bytesOf("two"));
+    await assertClosed(subject, pair.server);
+  }),
+
+  pairRow("aborting pipeTo closes the connection", async ({ client, server }, subject) => {
+    const controller = new AbortController();
+    const piped = failureOf(server.readable.pipeTo(collector([]), controller));
+    await delay(5);
+    const reason = new Error("stop");
+    controller.abort(reason);
+    assertStrictEquals(await piped, reason);
+    await assertClosed(subject, server);
+    assertEquals(await client.read(new Uint8Array(1)), null);
+  }),
+
+  pairRow("closing the connection fails a stream's read that waits", async ({ client }) => {
+    const reader = client.readable.getReader();
+    const read = failureOf(reader.read());
+    await delay(5);
+    client.close();
+    assertEquals((await read as Error).name, "Interrupted");
+  }),
+
+  pairRow("the streams of a closed connection fail with BadResource", async ({ client }) => {
+    client.close();
+    const read = failureOf(client.readable.getReader().read());
+    const write = failureOf(client.writable.getWriter().write(bytesOf("x")));
+    assertEquals((await read as Error).name, "BadResource");
+    assertEquals((await write as Error).name, "BadResource");
+  }),
+];
+
+const writableRows: readonly Row[] = [
+  pairRow("writable writes all of each chunk", async ({ client, server }) => {
+    const bytes = pattern(8 << 20);
+    const received = readToEnd(server);
+    const writer = client.writable.getWriter();
+    await Promise.all([writer.write(bytes.subarray(0, 5)), writer.write(bytes.subarray(5))]);
+    await writer.close();
+    assertEquals(Buffer.compare(await received, bytes), 0);
+  }),
+
+  pairRow("closing writable closes the connection, behind its chunks", async (pair, subject) => {
+    const writer = pair.client.writable.getWriter();
+    writer.write(bytesOf("last"));
+    await writer.close();
+    await assertClosed(subject, pair.client);
+    assertEquals(await readToEnd(pair.server), bytesOf("last"));
+  }),
+
+  pairRow("aborting writable closes the connection", async ({ client, server }, subject) => {
+    await client.writable.abort("enough");
+    await assertClosed(subject, client);
+    assertEquals(await server.read(new Uint8Array(1)), null);
+  }),
+
+  // Deno's abort waits for the write, which waits for the peer.
+  pairRow("aborting writable ends a write that waits", async ({ client }, subject) => {
+    const writer = client.writable.getWriter();
+    const write = failureOf(writer.write(new Uint8Array(TOO_MUCH)));
+    await delay(20);
+    await writer.abort("enough");
+    assertEquals((await write as Error).name, "Interrupted");
+    await assertClosed(subject, client);
+  }, "native"),
+
+  pairRow("closing the connection fails a chunk that waits", async ({ client }) => {
+    const writer = client.writable.getWriter();
+    const write = failureOf(writer.write(new Uint8Array(TOO_MUCH)));
+    const closed = failureOf(writer.closed);
+    await delay(20);
+    client.close();
+    assertEquals((await write as Error).name, "Interrupted");
+    assertEquals((await closed as Error).name, "Interrupted");
+  }),
+
+  pairRow("a chunk waits while the peer does not read", async ({ client, server }) => {
+    const writer = client.writable.getWriter();
+    const write = writer.write(new Uint8Array(TOO_MUCH));
+    assertEquals(await within(write.then(() => "written"), 100), "pending");
+    assertEquals(writer.desiredSize, 0);
+    const received = readUpTo(server, TOO_MUCH);
+    await write;
+    assertEquals((await received).byteLength, TOO_MUCH);
+  }),
+
+  pairRow("a failed chunk fails the stream and closes the connection", async (pair, subject) => {
+    // By MPTCP a closed peer is not seen by writing.
+    await pair.client.closeWrite();
+    const writer = pair.client.writable.getWriter();
+    const closed = failureOf(writer.closed);
+    await assertFails(subject, writer.write(bytesOf("x")), BROKEN_PIPE);
+    await assertFails(subject, writer.write(bytesOf("x")), BROKEN_PIPE);
+    await assertFails(subject, closed.then((error) => Promise.reject(error)), BROKEN_PIPE);
+    await assertClosed(subject, pair.client);
+  }),
+
+  pairRow("an empty chunk is no end", async ({ client, server }) => {
+    const writer = client.writable.getWriter();
+    await writer.write(new Uint8Array(0));
+    await writer.write(bytesOf("x"));
+    assertEquals(await readUpTo(server, 1), bytesOf("x"));
+  }),
+
+  pairRow("a chunk may be any buffer or view of one", async ({ client, server }) => {
+    const writer = client.writable.getWriter() as WritableStreamDefaultWriter<unknown>;
+    const bytes = bytesOf("abcd");
+    await writer.write(bytes.buffer);
+    await writer.write(new DataView(bytes.buffer, 1, 2));
+    await writer.close();
+    assertEquals(await readToEnd(server), bytesOf("abcdbc"));
+  }),
+
+  pairRow("a chunk of text is a TypeError and closes the connection", async (pair, subject) => {
+    const writer = pair.client.writable.getWriter() as WritableStreamDefaultWriter<unknown>;
+    writer.closed.catch(() => {});
+    assert(await failureOf(writer.write("text")) instanceof TypeError);
+    await assertClosed(subject, pair.client);
+  }),
+];
+
+export const streamRows: readonly Row[] = [...readableRows, ...writableRows];

@@ -1,0 +1,31 @@
+/**
+ * The contract of listeners and connections: one body for the runtime's own sockets and for this
+ * module's, so that one can take the place of the other. Where they differ on purpose the row says so.
+ *
+ * @module
+ */
+
+import { connRows } from "./contract/conn.ts";
+import { connectRows } from "./contract/connect.ts";
+import { implementations, type Subject } from "./contract/implementation.ts";
+import { lifetimeRows } from "./contract/lifetime.ts";
+import { listenerRows } from "./contract/listener.ts";
+import { resetRows } from "./contract/reset.ts";
+import { applies, type Row } from "./contract/row.ts";
+import { streamRows } from "./contract/streams.ts";
+import { test } from "./harness.ts";
+import { LOOPBACKS } from "./sockets.ts";
+
+const rows = [...listenerRows, ...connectRows, ...connRows, ...resetRows, ...streamRows];
+
+for (const key of Object.keys(implementations)) {
+  for (const hostname of LOOPBACKS) register({ ...implementations[key]!, key, hostname }, rows);
+  register({ ...implementations[key]!, key, hostname: LOOPBACKS[0] }, lifetimeRows);
+}
+
+function register(subject: Subject, rows: readonly Row[]): void {
+  for (const row of rows.filter((row) => applies(row, subject))) {
+    const name = `${subject.name}, ${subject.hostname}: ${row.sentence}`;
+    test(name, subject.options, () => row.body(subject));
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * The public interfaces against Deno's own: `deno check` fails where one is not assignable. `tsc`
+ * leaves this file out, as it has no types of Deno.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import {
+  connectMptcp,
+  listenMptcp,
+  type MptcpConn,
+  type MptcpError,
+  type MptcpListener,
+  type NetAddr,
+} from "../mod.ts";
+import { test } from "./harness.ts";
+import { connectedPair } from "./sockets.ts";
+
+export const asTcpConn: (conn: MptcpConn) => Deno.TcpConn = (conn) => conn;
+export const asConn: (conn: MptcpConn) => Deno.Conn<Deno.NetAddr> = (conn) => conn;
+export const asTcpListener: (listener: MptcpListener) => Deno.TcpListener = (listener) => listener;
+export const asListener: (
+  listener: MptcpListener,
+) => Deno.Listener<Deno.TcpConn, Deno.NetAddr> = (listener) => listener;
+export const asNetAddr: (addr: NetAddr) => Deno.NetAddr = (addr) => addr;
+/** The two verbs take the options of Deno's own. */
+export const asListen: (options: Deno.TcpListenOptions) => Deno.TcpListener = listenMptcp;
+export const asConnect: (options: Deno.ConnectOptions) => Promise<Deno.TcpConn> = connectMptcp;
+export const asError: (error: MptcpError) => Error & { code: string } = (error) => error;
+
+const only = { runtime: "deno", reason: "it is about Deno's objects" } as const;
+
+/** The names of all members, inherited ones too. */
+function members(object: object): Set<PropertyKey> {
+  const names = new Set<PropertyKey>();
+  for (let o = object; o !== Object.prototype; o = Object.getPrototypeOf(o)) {
+    for (const name of Reflect.ownKeys(o)) names.add(name);
+  }
+  return names;
+}
+
+function missing(native: object, ours: object): PropertyKey[] {
+  return [...members(native).difference(members(ours))].filter((name) =>
+    // What Deno's objects have for Deno's own use.
+    typeof name === "string" && !name.startsWith("_") ||
+    typeof name === "symbol" && name.description?.startsWith("Symbol.")
+  );
+}
+
+test("connections and listeners have every member of Deno's own", { only }, async () => {
+  using native = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  using nativeConn = await Deno.connect({ hostname: "127.0.0.1", port: native.addr.port });
+  (await native.accept()).close();
+  using listener = listenMptcp();
+  using pair = await connectedPair();
+  assertEquals(missing(native, listener), []);
+  assertEquals(missing(nativeConn, pair.client), []);
+});
