@@ -1,0 +1,92 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  isFunctionDeclaration,
+  isInterfaceDeclaration,
+  isObjectLiteralExpression,
+  isReturnStatement,
+  isVariableStatement,
+  type SourceFile,
+} from "typescript/unstable/ast";
+import { test } from "./harness.ts";
+import { nameOf, nodesOf, parseSources } from "./sources.ts";
+
+/** Names with the runtime's taken out: `denoFfi` and `bunFfi` are twins. */
+function neutral(name: string): string {
+  return name.replace(/deno|bun/gi, "*");
+}
+
+/** The names that a file exports, in its order. */
+function exportsOf(tree: SourceFile): string[] {
+  return tree.statements
+    .filter((statement) => /^export /.test(statement.getText()))
+    .map((statement) => {
+      if (isVariableStatement(statement)) {
+        return statement.declarationList.declarations[0]!.name.getText();
+      }
+      return nameOf(statement);
+    });
+}
+
+/** The members of an interface, in its order. */
+function membersOf(tree: SourceFile, name: string): string[] {
+  const found = tree.statements.find((statement) =>
+    isInterfaceDeclaration(statement) && statement.name.text === name
+  );
+  assert(found !== undefined && isInterfaceDeclaration(found), `there is no interface ${name}`);
+  return found.members.map(nameOf);
+}
+
+/** The members of the object that a function returns, in its order. */
+function returnedMembers(tree: SourceFile, name: string): string[] {
+  const found = tree.statements.find((statement) =>
+    isFunctionDeclaration(statement) && statement.name?.text === name
+  );
+  assert(found !== undefined && isFunctionDeclaration(found), `there is no function ${name}`);
+  const returned = found.body?.statements.find(isReturnStatement)?.expression;
+  assert(returned && isObjectLiteralExpression(returned), `${name} returns no object`);
+  return returned.properties.map(nameOf);
+}
+
+/** The keys of a table, in its order. */
+function keysOf(tree: SourceFile, name: string): string[] {
+  const declared = tree.statements.filter(isVariableStatement)
+    .flatMap(({ declarationList }) => [...declarationList.declarations])
+    .find((declaration) => declaration.name.getText() === name);
+  const table = [...nodesOf(declared!)].find(isObjectLiteralExpression);
+  return table!.properties.map(nameOf);
+}
+
+const sources = await parseSources();
+const twins = [...sources.keys()].filter((path) => /_(deno|bun)\.ts$/.test(path));
+
+test("twins export the same names in the same order", () => {
+  assert(twins.includes("ffi/libc_deno.ts") && twins.includes("ffi/waker_bun.ts"));
+  for (const path of twins) {
+    const twin = path.replace(
+      /_(deno|bun)\.ts$/,
+      (end) => end === "_deno.ts" ? "_bun.ts" : "_deno.ts",
+    );
+    assert(sources.has(twin), `${path} has no twin`);
+    const [names, others] = [path, twin].map((path) => exportsOf(sources.get(path)!).map(neutral));
+    assertEquals(names, others, `${path} and ${twin}`);
+  }
+});
+
+for (const path of ["ffi/libc_deno.ts", "ffi/libc_bun.ts"]) {
+  test(`${path} has the methods of the contract, in its order`, () => {
+    const tree = sources.get(path)!;
+    const contract = membersOf(sources.get("ffi/libc.ts")!, "Libc");
+    assertEquals(returnedMembers(tree, "loadLibc"), contract);
+    const symbols = keysOf(tree, "SYMBOLS");
+    assertEquals(membersOf(tree, "Symbols"), symbols);
+    const shared = symbols.filter((name) => contract.includes(name));
+    assertEquals(shared, contract.filter((name) => shared.includes(name)));
+  });
+}
+
+for (const path of ["ffi/waker_deno.ts", "ffi/waker_bun.ts"]) {
+  test(`${path} has the methods of the contract, in its order`, () => {
+    const contract = membersOf(sources.get("ffi/waker.ts")!, "Waker");
+    assertEquals(returnedMembers(sources.get(path)!, "createWaker"), contract);
+  });
+}
