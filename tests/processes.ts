@@ -6,6 +6,7 @@
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -16,8 +17,9 @@ export const ROOT: string = fileURLToPath(new URL("..", import.meta.url));
 
 /** Why a program cannot be run here; `null` if it can. */
 export function missingProgram(name: string): string | null {
-  const { status } = spawnSync("sh", ["-c", `command -v ${name}`]);
-  return status === 0 ? null : `${name} is not installed`;
+  const folders = (process.env.PATH ?? "").split(":");
+  const found = folders.some((folder) => existsSync(`${folder}/${name}`));
+  return found ? null : `${name} is not installed`;
 }
 
 /** Why there can be no network namespaces here; `null` if there can. */
