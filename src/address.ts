@@ -128,8 +128,8 @@ function addressError(text: string, at: number, problem: string): SyntaxError {
  * Takes an address apart: `[tcp|mptcp][4|6]@<host>[:port[-port]]`.
  *
  * `mptcp@` requires MPTCP, `tcp@` switches it off, no prefix prefers it; `4` and `6` fix the family.
- * The host is an IP address, in brackets if it is IPv6, or a name, `*` for every address of this
- * machine, or empty before a port.
+ * The host is an IP address, in brackets if it is IPv6, or a name, `*` for every IPv4 address of
+ * this machine (every address with `6`), or empty before a port.
  *
  * @param text The address.
  * @returns Its parts; what the text does not have is `undefined`, an empty host `""`.

@@ -6,6 +6,7 @@
 
 import { addressOptions, checkHostname } from "./address.ts";
 import { checkSocketOptions } from "./socket_options.ts";
+import { show } from "./show.ts";
 import type { MptcpMode, SocketOptions } from "./types.ts";
 
 /** The options that `listenMptcp` and `connectMptcp` share. */
@@ -29,7 +30,7 @@ export function checkCommonOptions(options: CommonOptions, role: "listen" | "con
   const { mptcp, netns, socketOptions } = options;
   if (mptcp !== undefined && !MODES.includes(mptcp)) {
     throw new TypeError(
-      `Invalid mptcp: expected "prefer", "require" or "off", got ${JSON.stringify(mptcp)}`,
+      `Invalid mptcp: expected "prefer", "require" or "off", got ${show(mptcp)}`,
     );
   }
   if (netns !== undefined) checkHostname(netns, "netns");
@@ -39,7 +40,7 @@ export function checkCommonOptions(options: CommonOptions, role: "listen" | "con
 /** Throws a `TypeError` unless the value is a boolean or left out. */
 export function checkBoolean(name: string, value: unknown): void {
   if (value !== undefined && typeof value !== "boolean") {
-    throw new TypeError(`Invalid ${name}: expected a boolean, got ${JSON.stringify(value)}`);
+    throw new TypeError(`Invalid ${name}: expected a boolean, got ${show(value)}`);
   }
 }
 
@@ -47,6 +48,6 @@ export function checkBoolean(name: string, value: unknown): void {
 export function checkInteger(name: string, value: unknown, min: number): void {
   if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= min)) return;
   throw new TypeError(
-    `Invalid ${name}: expected an integer of at least ${min}, got ${JSON.stringify(value)}`,
+    `Invalid ${name}: expected an integer of at least ${min}, got ${show(value)}`,
   );
 }

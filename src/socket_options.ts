@@ -37,6 +37,7 @@ import {
 } from "../ffi/abi.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import { libc } from "../ffi/runtime.ts";
+import { show } from "./show.ts";
 import { systemError } from "./socket.ts";
 import type { KeepAlive, Protocol, SocketOptions } from "./types.ts";
 
@@ -200,7 +201,7 @@ export function checkSocketOptions(options: SocketOptions, role: OptionTarget["r
     const expected = OPTIONS[key as keyof SocketOptions].expects(value);
     if (expected !== null) {
       throw new TypeError(
-        `Invalid socketOptions.${key}: expected ${expected}, got ${JSON.stringify(value)}`,
+        `Invalid socketOptions.${key}: expected ${expected}, got ${show(value)}`,
       );
     }
   }
