@@ -74,6 +74,9 @@ export function checkNetPermission(hostname: string, port: number): void {
 export function literalTarget(hostname: string, port: number): Target | null {
   const ip = parseIp(hostname);
   if (ip === null) return null;
+  if (ip.family === AF_INET) {
+    return { family: AF_INET, address: ip.bytes, port, scopeId: 0, hostname };
+  }
   const scopeId = ip.zone === "" ? 0 : zoneToScopeId(ip.zone, hostname);
   const text = decodeSockaddr(encodeSockaddr(ip.bytes, port, scopeId)).hostname;
   return { family: ip.family, address: ip.bytes, port, scopeId, hostname: text };

@@ -113,7 +113,9 @@ async function findTargets(request: Request): Promise<Target[]> {
       { code: "EAFNOSUPPORT", address: hostname, port },
     );
   }
-  for (const target of targets) checkNetPermission(target.hostname, port);
+  for (const target of targets) {
+    if (target.hostname !== hostname) checkNetPermission(target.hostname, port);
+  }
   return targets;
 }
 
