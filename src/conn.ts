@@ -8,7 +8,7 @@ import { SO_KEEPALIVE, SOL_SOCKET, SOL_TCP, TCP_NODELAY } from "../ffi/abi.ts";
 import { readMptcpInfo, readSubflows, wireProtocol } from "./info.ts";
 import { check, localSockaddr, setIntOption, toNetAddr } from "./socket.ts";
 import { closedError, type Stream } from "./stream.ts";
-import { readableOf, writableOf } from "./streams.ts";
+import { ConnStreams } from "./streams.ts";
 import type { Fallback, MptcpConn, MptcpInfo, NetAddr, Protocol, Subflow } from "./types.ts";
 
 /** Why a connection may turn out to be TCP. */
@@ -26,8 +26,7 @@ export class Conn implements MptcpConn {
   readonly #remoteSockaddr: Uint8Array;
   #localSockaddr: Uint8Array | null = null;
   #finalProtocol: Protocol | "unknown" | null = null;
-  #readable: ReadableStream<Uint8Array<ArrayBuffer>> | null = null;
-  #writable: WritableStream<Uint8Array<ArrayBufferLike>> | null = null;
+  #streams: ConnStreams | null = null;
 
   /** Takes over the descriptor of `stream`, which is connected to `remoteSockaddr`. */
   constructor(stream: Stream, remoteSockaddr: Uint8Array, origin: Origin) {
@@ -93,14 +92,11 @@ export class Conn implements MptcpConn {
   }
 
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return this.#readable ??= readableOf(this.#channel(), () => {
-      // Whoever writes by the stream closes by the stream; anybody else would forget to.
-      if (this.#writable === null) this[Symbol.dispose]();
-    });
+    return this.#asStreams().readable;
   }
 
   get writable(): WritableStream<Uint8Array<ArrayBufferLike>> {
-    return this.#writable ??= writableOf(this.#channel());
+    return this.#asStreams().writable;
   }
 
   get protocol(): Protocol | "unknown" {
@@ -139,15 +135,16 @@ export class Conn implements MptcpConn {
     check("setsockopt", setIntOption(fd, level, optname, Number(on)), { operation: name });
   }
 
-  #channel() {
-    return {
-      read: (p: Uint8Array) => this.read(p),
-      write: (p: Uint8Array) => this.write(p),
+  #asStreams(): ConnStreams {
+    return this.#streams ??= new ConnStreams({
+      read: (p) => this.read(p),
+      write: (p) => this.write(p),
       finish: () => this[Symbol.dispose](),
-    };
+    });
   }
 }
 
-function notBytes(value: unknown): TypeError {
+/** For what is given instead of bytes. */
+export function notBytes(value: unknown): TypeError {
   return new TypeError(`Expected a Uint8Array, got ${value === null ? "null" : typeof value}`);
 }

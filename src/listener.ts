@@ -13,6 +13,7 @@ import {
 } from "../ffi/abi.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import { libc } from "../ffi/runtime.ts";
+import { AcceptIterator } from "./accept_iterator.ts";
 import { Conn, type Origin } from "./conn.ts";
 import { MptcpError } from "./error.ts";
 import { type Reactor, reactor, Source } from "./reactor.ts";
@@ -152,17 +153,8 @@ function acceptError(result: number): MptcpError {
   });
 }
 
-function toResult(value: MptcpConn): IteratorResult<MptcpConn, undefined> {
-  return { value, done: false };
-}
-
-function toEnd(error: unknown): IteratorResult<MptcpConn, undefined> {
-  if (!(error instanceof MptcpError) || error.name !== "BadResource") throw error;
-  return { value: undefined, done: true };
-}
-
 /** {@linkcode MptcpListener} on a descriptor of this process. */
-export class Listener implements MptcpListener {
+export class Listener extends AcceptIterator implements MptcpListener {
   readonly #acceptor: Acceptor;
   readonly addr: NetAddr;
   readonly protocol: Protocol;
@@ -170,13 +162,14 @@ export class Listener implements MptcpListener {
 
   /** Takes over the descriptor of a socket that listens, with these options set. */
   constructor({ fd, protocol, fallback }: OpenedSocket, { priority }: SocketOptions) {
+    super();
     this.addr = toNetAddr(localSockaddr(fd));
     this.protocol = protocol;
     this.fallback = fallback;
     this.#acceptor = new Acceptor(fd, { fallback, peer: PEER_OF_SERVER }, priority);
   }
 
-  accept(): Promise<MptcpConn> {
+  override accept(): Promise<MptcpConn> {
     return this.#acceptor.accept();
   }
 
@@ -188,7 +181,7 @@ export class Listener implements MptcpListener {
     return this.#acceptor.detach();
   }
 
-  [Symbol.dispose](): void {
+  override [Symbol.dispose](): void {
     if (this.fd >= 0) this.close();
   }
 
@@ -202,20 +195,5 @@ export class Listener implements MptcpListener {
 
   get fd(): number {
     return this.#acceptor.fd;
-  }
-
-  [Symbol.asyncIterator](): AsyncIterableIterator<MptcpConn> {
-    return this as unknown as AsyncIterableIterator<MptcpConn>;
-  }
-
-  /** The next connection, as an iterator gives it; the end once the listener is closed. */
-  next(): Promise<IteratorResult<MptcpConn, undefined>> {
-    return this.accept().then(toResult, toEnd);
-  }
-
-  /** Closes the listener: what leaving a `for await` does. */
-  return(): Promise<IteratorResult<MptcpConn, undefined>> {
-    this[Symbol.dispose]();
-    return Promise.resolve({ value: undefined, done: true });
   }
 }

@@ -12,6 +12,31 @@ export interface ByteChannel {
   finish(): void;
 }
 
+/** The streams of one connection, each made when it is first asked for. */
+export class ConnStreams {
+  readonly #channel: ByteChannel;
+  #readable: ReadableStream<Uint8Array<ArrayBuffer>> | null = null;
+  #writable: WritableStream<Uint8Array<ArrayBufferLike>> | null = null;
+
+  /** Neither stream exists yet. */
+  constructor(channel: ByteChannel) {
+    this.#channel = channel;
+  }
+
+  /** The incoming bytes. */
+  get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.#readable ??= readableOf(this.#channel, () => {
+      // Whoever writes by the stream closes by the stream; anybody else would forget to.
+      if (this.#writable === null) this.#channel.finish();
+    });
+  }
+
+  /** The outgoing bytes. */
+  get writable(): WritableStream<Uint8Array<ArrayBufferLike>> {
+    return this.#writable ??= writableOf(this.#channel);
+  }
+}
+
 /** Bytes asked for at a time when the consumer brings no buffer of its own. */
 const CHUNK_SIZE = 64 * 1024;
 
@@ -19,7 +44,7 @@ const CHUNK_SIZE = 64 * 1024;
  * The incoming bytes. Each pull is one read, so what the consumer does not take stays in the kernel
  * and slows the sender down. `onEnd` is called at the end of the stream.
  */
-export function readableOf(
+function readableOf(
   channel: ByteChannel,
   onEnd: () => void,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
@@ -48,7 +73,7 @@ export function readableOf(
 }
 
 /** The outgoing bytes. Each chunk is written whole before the next is asked for. */
-export function writableOf(channel: ByteChannel): WritableStream<Uint8Array<ArrayBufferLike>> {
+function writableOf(channel: ByteChannel): WritableStream<Uint8Array<ArrayBufferLike>> {
   return new WritableStream<Uint8Array<ArrayBufferLike>>({
     start(controller) {
       // `abort` below waits for a write under way, and that for the peer.
