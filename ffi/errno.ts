@@ -148,6 +148,12 @@ export function errnoText(errno: number): string {
   return `${name === undefined ? "Unknown error" : TEXT[name]} (os error ${errno})`;
 }
 
+/** The same for a name and its number on this system, which need not be Linux; `null` if unknown. */
+export function errorText(code: string, errno: number): string | null {
+  const text = TEXT[code as ErrnoName];
+  return text === undefined ? null : `${text} (os error ${errno})`;
+}
+
 /** netdb.h: what `getaddrinfo` returns, and the `code` for it (Node's names, which users know). */
 const EAI: Readonly<Record<number, readonly [code: string, text: string]>> = {
   [-1]: ["EAI_BADFLAGS", "Bad value for ai_flags"],
@@ -190,6 +196,21 @@ const DENO_CLASS: Readonly<Record<string, string>> = {
   EOPNOTSUPP: "NotSupported",
   ENETUNREACH: "NetworkUnreachable",
 };
+
+/** The code for errors of Deno that have none of their own. */
+const CODE_OF_CLASS: Readonly<Record<string, string>> = {
+  BadResource: "EBADF",
+  Busy: "EBUSY",
+  Interrupted: "EINTR",
+  NotCapable: "EACCES",
+  PermissionDenied: "EACCES",
+  TimedOut: "ETIMEDOUT",
+};
+
+/** The code for a class of `Deno.errors`; `null` for what is none of a socket. */
+export function codeOfClass(name: string): string | null {
+  return CODE_OF_CLASS[name] ?? null;
+}
 
 /** The name of Deno's error class for an errno name; "MptcpError" where Deno has none. */
 export function errnoClass(code: string): string {

@@ -20,7 +20,10 @@ export interface DenoFfi {
   ): { readonly symbols: Record<string, unknown> };
   permissions: {
     querySync(
-      query: { name: "ffi"; path?: string } | { name: "net"; host?: string },
+      query:
+        | { name: "ffi"; path?: string }
+        | { name: "net"; host?: string }
+        | { name: "env"; variable: string },
     ): { readonly state: "granted" | "denied" | "prompt" };
   };
 }

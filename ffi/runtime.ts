@@ -8,6 +8,9 @@ import process from "node:process";
 import type { Libc } from "./libc.ts";
 import { loadLibc as loadForBun } from "./libc_bun.ts";
 import { denoFfi, loadLibc as loadForDeno } from "./libc_deno.ts";
+import type { Tcp } from "./tcp.ts";
+import { runtimeTcp as tcpOfBun } from "./tcp_bun.ts";
+import { runtimeTcp as tcpOfDeno } from "./tcp_deno.ts";
 import type { Waker } from "./waker.ts";
 import { createWaker as createForBun } from "./waker_bun.ts";
 import { createWaker as createForDeno } from "./waker_deno.ts";
@@ -39,13 +42,42 @@ export function createWaker(epfd: number, eventfd: number, wake: () => void): Wa
   return create(libc(), epfd, eventfd, wake);
 }
 
+let pretended: string | null = null;
+
+/**
+ * Has {@linkcode unsupportedPlatform} give a reason though there is none, or with `null` the truth
+ * again, and returns what it was told before: how tests come by the runtime's own TCP.
+ */
+export function pretendUnsupported(reason: string | null): string | null {
+  const before = pretended;
+  pretended = reason;
+  return before;
+}
+
 /** Why this machine has no libc that this module can use; `null` where it should have one. */
 export function unsupportedPlatform(): string | null {
+  if (pretended !== null) return pretended;
   if (process.platform !== "linux") return `the operating system is ${process.platform}, not Linux`;
   if (process.arch !== "x64" && process.arch !== "arm64") {
     return `the processor is ${process.arch}, not x64 or arm64`;
   }
   return null;
+}
+
+/** The runtime's own TCP, for an unsupported platform. */
+export function runtimeTcp(): Tcp {
+  return isDeno ? tcpOfDeno() : tcpOfBun();
+}
+
+/**
+ * A variable of the process's environment. libc gives it without a permission; where there is none, a
+ * variable that Deno may not read counts as not set.
+ */
+export function getenv(name: string): string | null {
+  if (unsupportedPlatform() === null) return libc().getenv(name);
+  const allowed = !isDeno ||
+    denoFfi().permissions.querySync({ name: "env", variable: name }).state === "granted";
+  return allowed ? process.env[name] ?? null : null;
 }
 
 /**

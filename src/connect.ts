@@ -5,8 +5,8 @@
  */
 
 import { AF_INET, AF_INET6, IPV6_V6ONLY, SOL_IPV6 } from "../ffi/abi.ts";
-import { libc } from "../ffi/runtime.ts";
-import { encodeSockaddr, toIpv4Mapped } from "../ffi/sockaddr.ts";
+import { libc, unsupportedPlatform } from "../ffi/runtime.ts";
+import { encodeSockaddr, parseIp, toIpv4Mapped } from "../ffi/sockaddr.ts";
 import {
   checkHostname,
   checkNetPermission,
@@ -21,10 +21,11 @@ import { MptcpError } from "./error.ts";
 import { abortable, type Contender, happyEyeballs, interleave } from "./happy_eyeballs.ts";
 import { checkBoolean, checkCommonOptions, checkInteger, givenOptions } from "./options.ts";
 import { reactor } from "./reactor.ts";
+import { connectByRuntime } from "./runtime_tcp.ts";
 import { check, formatHostPort, setIntOption, systemError } from "./socket.ts";
 import { applySocketOptions } from "./socket_options.ts";
 import { Stream } from "./stream.ts";
-import { type OpenedSocket, openStream, PEER_OF_CLIENT } from "./support.ts";
+import { type OpenedSocket, openStream, PEER_OF_CLIENT, runtimeFallback } from "./support.ts";
 import type { ConnectMptcpOptions, MptcpConn } from "./types.ts";
 
 /** Options that have been checked. */
@@ -32,8 +33,6 @@ interface Request extends Omit<ConnectMptcpOptions, "localPort"> {
   readonly hostname: string;
   readonly family: Family;
   readonly localPort: number | undefined;
-  /** What `localAddress` is; `null` to let the kernel choose. */
-  readonly local: Target | null;
 }
 
 /**
@@ -45,6 +44,10 @@ interface Request extends Omit<ConnectMptcpOptions, "localPort"> {
  *
  * Requires `--allow-ffi` in Deno. FFI is not subject to `--allow-net`; what `--deny-net` denies is
  * refused.
+ *
+ * Elsewhere than on Linux for x86-64 or aarch64 the runtime's own TCP stands in, with
+ * `fallback.reason` "not-linux". It needs `--allow-net` in Deno, and an option that it does not have is
+ * an error with code "ERR_UNSUPPORTED" that names it.
  *
  * @param options Where to connect to, or an address as "mptcp@example.com:443"; see `parseAddress`.
  * @returns The connection.
@@ -65,9 +68,15 @@ interface Request extends Omit<ConnectMptcpOptions, "localPort"> {
 export async function connectMptcp(options: ConnectMptcpOptions | string): Promise<MptcpConn> {
   const request = checkOptions(options);
   request.signal?.throwIfAborted();
+  const platform = unsupportedPlatform();
+  if (platform !== null) {
+    const fallback = runtimeFallback(platform, request.mptcp);
+    return await connectByRuntime(request, request, fallback);
+  }
   checkNetPermission(request.hostname, request.port);
-  const targets = await findTargets(request);
-  const attempts = targets.map((target) => new Attempt(target, request));
+  const local = findLocal(request);
+  const targets = await findTargets(request, local);
+  const attempts = targets.map((target) => new Attempt(target, local, request));
   return await happyEyeballs(attempts, request);
 }
 
@@ -83,22 +92,23 @@ function checkOptions(options: ConnectMptcpOptions | string): Request {
     throw new TypeError("Invalid signal: expected an AbortSignal");
   }
   const localPort = given.localPort === undefined ? undefined : checkPort(given.localPort);
-  const local = checkLocal(given.localAddress, localPort ?? 0);
-  return { ...given, family: given.family, hostname, port, localPort, local };
+  checkLocalAddress(given.localAddress);
+  return { ...given, family: given.family, hostname, port, localPort };
 }
 
-function checkLocal(address: unknown, port: number): Target | null {
-  if (address === undefined) return null;
-  const local = literalTarget(checkHostname(address, "localAddress"), port);
-  if (local === null) {
-    throw new TypeError(`Invalid localAddress: "${address}" is not an IP address`);
-  }
-  return local;
+function checkLocalAddress(address: unknown): void {
+  if (address === undefined || parseIp(checkHostname(address, "localAddress")) !== null) return;
+  throw new TypeError(`Invalid localAddress: "${address}" is not an IP address`);
+}
+
+/** What `localAddress` is; `null` to let the kernel choose. */
+function findLocal({ localAddress, localPort = 0 }: Request): Target | null {
+  return localAddress === undefined ? null : literalTarget(localAddress, localPort);
 }
 
 /** The addresses to try, in the order to try them. */
-async function findTargets(request: Request): Promise<Target[]> {
-  const { hostname, port, signal, family, local } = request;
+async function findTargets(request: Request, local: Target | null): Promise<Target[]> {
+  const { hostname, port, signal, family } = request;
   const literal = literalTarget(hostname, port);
   const found = literal !== null
     ? [literal]
@@ -122,11 +132,13 @@ async function findTargets(request: Request): Promise<Target[]> {
 /** One socket on its way to one address. */
 class Attempt implements Contender<MptcpConn> {
   readonly #target: Target;
+  readonly #local: Target | null;
   readonly #request: Request;
   #stream: Stream | null = null;
 
-  constructor(target: Target, request: Request) {
+  constructor(target: Target, local: Target | null, request: Request) {
     this.#target = target;
+    this.#local = local;
     this.#request = request;
   }
 
@@ -175,7 +187,8 @@ class Attempt implements Contender<MptcpConn> {
   }
 
   #bind(fd: number, domain: number): void {
-    const { local, localPort } = this.#request;
+    const { localPort } = this.#request;
+    const local = this.#local;
     if (local === null && localPort === undefined) return;
     const sockaddr = local !== null
       ? this.#sockaddr(local, domain)

@@ -13,7 +13,7 @@ import {
   SOL_SOCKET,
 } from "../ffi/abi.ts";
 import { ERRNO } from "../ffi/errno.ts";
-import { libc } from "../ffi/runtime.ts";
+import { libc, unsupportedPlatform } from "../ffi/runtime.ts";
 import { encodeSockaddr } from "../ffi/sockaddr.ts";
 import {
   checkHostname,
@@ -26,9 +26,10 @@ import {
 } from "./address.ts";
 import { Listener } from "./listener.ts";
 import { checkBoolean, checkCommonOptions, checkInteger, givenOptions } from "./options.ts";
+import { listenByRuntime } from "./runtime_tcp.ts";
 import { check, type ErrorContext, setIntOption } from "./socket.ts";
 import { applySocketOptions } from "./socket_options.ts";
-import { openStream } from "./support.ts";
+import { openStream, runtimeFallback } from "./support.ts";
 import type { ListenMptcpOptions, MptcpListener } from "./types.ts";
 
 const DEFAULT_BACKLOG = 511;
@@ -42,10 +43,15 @@ const DEFAULT_BACKLOG = 511;
  * Requires `--allow-ffi` in Deno. FFI is not subject to `--allow-net`; what `--deny-net` denies is
  * refused.
  *
+ * Elsewhere than on Linux for x86-64 or aarch64 the runtime's own TCP stands in, with
+ * `fallback.reason` "not-linux". It needs `--allow-net` in Deno, and an option that it does not have is
+ * an error with code "ERR_UNSUPPORTED" that names it.
+ *
  * @param options Where to listen, or an address as "mptcp@[::1]:8080"; see `parseAddress`.
  * @returns The listener: an async iterable of connections.
  * @throws {MptcpError} codes "EADDRINUSE", "EADDRNOTAVAIL", "EACCES" (a port below 1024), "EMFILE",
- * "ENOTFOUND" (the name), "ENOPROTOOPT" and others when MPTCP is required and refused.
+ * "ENOTFOUND" (the name), "ENOPROTOOPT", "ERR_MPTCP_OFF", "ERR_MPTCP_UNSUPPORTED" and others when MPTCP is
+ * required and not to be had.
  * @throws {TypeError} when an option has the wrong type.
  * @throws {RangeError} when the port is not 0 to 65535.
  *
@@ -66,6 +72,12 @@ export function listenMptcp(options: ListenMptcpOptions | string = {}): MptcpLis
   checkBoolean("reusePort", given.reusePort);
   checkBoolean("ipv6Only", given.ipv6Only);
 
+  const platform = unsupportedPlatform();
+  if (platform !== null) {
+    const { family, tcpBacklog = DEFAULT_BACKLOG, reusePort = false, ipv6Only = false } = given;
+    const request = { hostname, port, family, tcpBacklog, reusePort, ipv6Only };
+    return listenByRuntime(request, given, runtimeFallback(platform, given.mptcp));
+  }
   checkNetPermission(hostname, port);
   const target = literalTarget(hostname, port) ??
     resolveTargetsSync(hostname, port, given.family)[0]!;

@@ -6,7 +6,7 @@
 
 import { AF_INET, AF_INET6, IPPROTO_MPTCP, IPPROTO_TCP } from "../ffi/abi.ts";
 import { ERRNO, errnoName } from "../ffi/errno.ts";
-import { libc, unsupportedPlatform } from "../ffi/runtime.ts";
+import { getenv, libc, unsupportedPlatform } from "../ffi/runtime.ts";
 import { MptcpError } from "./error.ts";
 import { check, openSocket, systemError } from "./socket.ts";
 import type { Fallback, MptcpMode, MptcpSupport, Protocol } from "./types.ts";
@@ -70,6 +70,17 @@ export function openStream(domains: number[], mode: MptcpMode, netns?: string): 
   return openTcp(domains, fallback, netns);
 }
 
+/** Why sockets are the runtime's own on this platform. Throws where MPTCP is required. */
+export function runtimeFallback(platform: string, mode: MptcpMode = "prefer"): Fallback {
+  const fallback = switchedOff(mode) ?? noPlatform(platform);
+  if (mode === "require") throw requiredError(fallback);
+  return fallback;
+}
+
+function noPlatform(platform: string): Fallback {
+  return { reason: "not-linux", detail: `No MPTCP here: ${platform}` };
+}
+
 function openTcp(domains: number[], fallback: Fallback, netns?: string): OpenedSocket {
   // The last domain is the plain one: without MPTCP there are no paths of two families to join.
   const domain = domains.at(-1)!;
@@ -92,7 +103,7 @@ function socketError(result: number): MptcpError {
 
 function switchedOff(mode: MptcpMode): Fallback | null {
   if (mode === "off") return OFF_BY_CALLER;
-  const value = libc().getenv("NO_MPTCP");
+  const value = getenv("NO_MPTCP");
   return value === null || value === "" || value === "0" ? null : OFF_BY_ENVIRONMENT;
 }
 
@@ -108,14 +119,15 @@ function kernelFallback(result: number): Fallback {
 
 function requiredError(fallback: Fallback, errno?: number): MptcpError {
   return new MptcpError(`MPTCP is required and not to be had. ${fallback.detail}`, {
-    code: fallback.code ?? "ERR_MPTCP_OFF",
+    code: fallback.code ?? (fallback.reason === "off" ? "ERR_MPTCP_OFF" : "ERR_MPTCP_UNSUPPORTED"),
     ...(errno !== undefined && { errno, syscall: "socket" }),
   });
 }
 
 /**
  * Asks the kernel for MPTCP sockets, and says what it answers. Nothing is concluded from a version
- * number, and nothing is remembered: the answer is that of this moment.
+ * number, and nothing is remembered: the answer is that of this moment. Elsewhere than on Linux nothing
+ * is asked.
  *
  * Requires `--allow-ffi` in Deno.
  *
@@ -134,8 +146,7 @@ function requiredError(fallback: Fallback, errno?: number): MptcpError {
 export function mptcpSupport(options: { netns?: string } = {}): MptcpSupport {
   const platform = unsupportedPlatform();
   if (platform !== null) {
-    const fallback: Fallback = { reason: "not-linux", detail: `No MPTCP here: ${platform}` };
-    return { supported: false, ipv4: false, ipv6: false, fallback };
+    return { supported: false, ipv4: false, ipv6: false, fallback: noPlatform(platform) };
   }
   const v4 = probe(AF_INET, options.netns);
   const v6 = probe(AF_INET6, options.netns);

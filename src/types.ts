@@ -35,7 +35,7 @@ export interface NetAddr {
 export interface Fallback {
   /**
    * - `"off"`: the caller or `NO_MPTCP` switched MPTCP off.
-   * - `"not-linux"`: this system cannot have it.
+   * - `"not-linux"`: this system cannot have it; the runtime's own TCP stands in.
    * - `"kernel"`: the kernel refused an MPTCP socket; `code` has the errno.
    * - `"peer"`: the other end, or something between, does not speak MPTCP.
    * - `"blackhole"`: the kernel has stopped asking for MPTCP after connections that never came about.
@@ -200,7 +200,10 @@ export interface MptcpListener extends AsyncIterable<MptcpConn>, Disposable {
   ref(): void;
   /** Lets the process end though an `accept` waits. */
   unref(): void;
-  /** The file descriptor, borrowed: never close it. -1 once closed or detached. */
+  /**
+   * The file descriptor, borrowed: never close it. -1 once closed or detached, and where the runtime's
+   * own TCP stands in.
+   */
   readonly fd: number;
   /** What kind of socket listens. An MPTCP listener takes TCP clients too. */
   readonly protocol: Protocol;
@@ -209,6 +212,8 @@ export interface MptcpListener extends AsyncIterable<MptcpConn>, Disposable {
   /**
    * Gives the descriptor away, non-blocking and close-on-exec, and forgets it: the caller owns it.
    * A waiting `accept` is rejected as by `close`.
+   *
+   * @throws {MptcpError} code "ERR_UNSUPPORTED" where the runtime's own TCP stands in.
    */
   detach(): number;
 }
@@ -254,7 +259,10 @@ export interface MptcpConn extends Disposable {
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** Writes all of each chunk. Closing or aborting it closes the connection. */
   readonly writable: WritableStream<Uint8Array<ArrayBufferLike>>;
-  /** The file descriptor, borrowed: never close it. -1 once closed or detached. */
+  /**
+   * The file descriptor, borrowed: never close it. -1 once closed or detached, and where the runtime's
+   * own TCP stands in.
+   */
   readonly fd: number;
   /**
    * What the connection speaks now: each call asks the kernel. A connection can fall back from MPTCP
@@ -271,6 +279,8 @@ export interface MptcpConn extends Disposable {
   /**
    * Gives the descriptor away, non-blocking and close-on-exec, and forgets it: the caller owns it.
    * What waits is rejected as by `close`.
+   *
+   * @throws {MptcpError} code "ERR_UNSUPPORTED" where the runtime's own TCP stands in.
    */
   detach(): number;
 }

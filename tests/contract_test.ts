@@ -10,13 +10,21 @@ import { connectRows } from "./contract/connect.ts";
 import { implementations, type Subject } from "./contract/implementation.ts";
 import { lifetimeRows } from "./contract/lifetime.ts";
 import { listenerRows } from "./contract/listener.ts";
+import { readableRows } from "./contract/readable.ts";
 import { resetRows } from "./contract/reset.ts";
 import { applies, type Row } from "./contract/row.ts";
-import { streamRows } from "./contract/streams.ts";
+import { writableRows } from "./contract/writable.ts";
 import { test } from "./harness.ts";
 import { LOOPBACKS } from "./sockets.ts";
 
-const rows = [...listenerRows, ...connectRows, ...connRows, ...resetRows, ...streamRows];
+const rows = [
+  ...listenerRows,
+  ...connectRows,
+  ...connRows,
+  ...resetRows,
+  ...readableRows,
+  ...writableRows,
+];
 
 for (const key of Object.keys(implementations)) {
   for (const hostname of LOOPBACKS) register({ ...implementations[key]!, key, hostname }, rows);

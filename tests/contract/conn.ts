@@ -106,6 +106,16 @@ export const connRows: readonly Row[] = [
     assertEquals(await readToEnd(server), bytesOf("abc"));
   }),
 
+  pairRow("a buffer can be used again when its write is over", async ({ client, server }) => {
+    const received = readToEnd(server);
+    const buf = new Uint8Array(100_000);
+    for (let i = 0; i < 200; i++) await writeAll(client, buf.fill(i));
+    await client.closeWrite();
+    const bytes = await received;
+    assertEquals(bytes.byteLength, 200 * buf.byteLength);
+    assert(bytes.every((byte, at) => byte === Math.floor(at / buf.byteLength)));
+  }),
+
   pairRow("megabytes go both ways at once", async ({ client, server }) => {
     const bytes = pattern(8 << 20);
     const send = async (conn: Conn) => {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { pretendUnsupported } from "../../ffi/runtime.ts";
 import { connectMptcp, listenMptcp, MptcpError, mptcpSupport } from "../../mod.ts";
 import type { ConnectMptcpOptions, ListenMptcpOptions, MptcpConn } from "../../src/types.ts";
 import type { MptcpListener } from "../../src/types.ts";
@@ -28,12 +29,24 @@ export interface Implementation {
   readonly protocol: "mptcp" | "tcp";
   /** True for `Deno.listen` and `Deno.connect`, from which some rows differ on purpose. */
   readonly native: boolean;
+  /** True where the sockets underneath are Deno's, whatever is around them. */
+  readonly deno: boolean;
   /** Where it can be tested. */
   readonly options: TestOptions;
   listen(options: Pick<ListenMptcpOptions, "hostname" | "port">): Listener;
   connect(
     options: Pick<ConnectMptcpOptions, "hostname" | "port" | "signal">,
   ): Promise<Conn>;
+}
+
+/** Does something as on a platform without MPTCP. Which it is, is asked before anything is awaited. */
+export function unsupported<T>(action: () => T): T {
+  const before = pretendUnsupported("the test says so");
+  try {
+    return action();
+  } finally {
+    pretendUnsupported(before);
+  }
 }
 
 interface Deno {
@@ -49,6 +62,7 @@ export const implementations: Readonly<Record<string, Implementation>> = {
     name: "Deno's own TCP",
     protocol: "tcp",
     native: true,
+    deno: true,
     options: { only: { runtime: "deno", reason: "it is Deno's" } },
     listen: (options) => Deno!.listen(options),
     connect: (options) => Deno!.connect(options),
@@ -57,6 +71,7 @@ export const implementations: Readonly<Record<string, Implementation>> = {
     name: "MPTCP",
     protocol: "mptcp",
     native: false,
+    deno: false,
     options: { skip: mptcpSupport().fallback?.detail ?? null },
     listen: (options) => listenMptcp(options),
     connect: (options) => connectMptcp(options),
@@ -65,9 +80,19 @@ export const implementations: Readonly<Record<string, Implementation>> = {
     name: "MPTCP switched off",
     protocol: "tcp",
     native: false,
+    deno: false,
     options: {},
     listen: (options) => listenMptcp({ ...options, mptcp: "off" }),
     connect: (options) => connectMptcp({ ...options, mptcp: "off" }),
+  },
+  runtime: {
+    name: "the runtime's TCP in place of MPTCP",
+    protocol: "tcp",
+    native: false,
+    deno: Deno !== undefined,
+    options: {},
+    listen: (options) => unsupported(() => listenMptcp(options)),
+    connect: (options) => unsupported(() => connectMptcp(options)),
   },
 };
 
@@ -152,6 +177,11 @@ export async function assertFails(
   if (expected.code === undefined) return;
   if (!subject.native) assert(error instanceof MptcpError);
   if (!subject.native || error.code !== undefined) assertEquals(error.code, expected.code);
+}
+
+/** Throws unless the connection is closed. */
+export async function assertClosed(subject: Subject, conn: Conn): Promise<void> {
+  await assertFails(subject, () => conn.close(), CLOSED);
 }
 
 /** What the action throws or rejects with. */

@@ -19,7 +19,7 @@ export const lifetimeRows: readonly Row[] = [
   ends("an unref'ed connection lets the process end though read waits", "unref, read"),
   ends("a connection can be unref'ed while read waits", "read, unref"),
   // Deno's unref is for reads alone.
-  ends("a connection can be unref'ed while write waits", "write, unref", "native"),
+  ends("a connection can be unref'ed while write waits", "write, unref", "deno"),
   ends("the process ends when the listener is closed", "accept, close"),
   ends("the process ends when the connection is closed that reads", "read, close"),
   ends("the process ends when the connection is closed that writes", "write, close"),

@@ -10,6 +10,7 @@ import { bytesOf, delay, readUpTo } from "../sockets.ts";
 import {
   assertFails,
   CLOSED,
+  type Conn,
   CONNECTION_RESET,
   connectTo,
   type ExpectedError,
@@ -245,6 +246,7 @@ export const listenerRows: readonly Row[] = [
     }
   }, "native"),
 
+  // Deno's accept fails: it asks for the peer's address once more, and there is none.
   row("a connection that was reset before accept does no harm", async (subject) => {
     using listener = listen(subject);
     const { hostname, port } = listener.addr;
@@ -252,17 +254,14 @@ export const listenerRows: readonly Row[] = [
     const reset = await connectMptcp({ hostname, port, mptcp, socketOptions: { linger: 0 } });
     reset.close();
     await delay(10);
-    if (subject.native) {
-      // Deno asks for the peer's address once more, and there is none.
-      await assertFails(subject, listener.accept(), { name: "NotConnected", code: "ENOTCONN" });
-    } else {
-      using dead = await listener.accept();
-      await assertFails(subject, dead.read(new Uint8Array(1)), CONNECTION_RESET);
-    }
     using client = await connectTo(subject, listener);
-    using server = await listener.accept();
-    assertEquals(server.remoteAddr, client.localAddr);
-  }),
+    const isClient = (conn: Conn) => conn.remoteAddr.port === client.localAddr.port;
+    using first = await listener.accept();
+    if (isClient(first)) return;
+    await assertFails(subject, first.read(new Uint8Array(1)), CONNECTION_RESET);
+    using second = await listener.accept();
+    assert(isClient(second));
+  }, "native"),
 
   row("a port that is in use is refused", async (subject) => {
     using listener = listen(subject);

@@ -131,7 +131,7 @@ export const resetRows: readonly Row[] = [
     await delay(10);
     both.server.close();
     const read = both.client.read(new Uint8Array(1));
-    if (subject.native) assertEquals(await read, null);
+    if (subject.deno) assertEquals(await read, null);
     else await assertFails(subject, read, CONNECTION_RESET);
   }),
 

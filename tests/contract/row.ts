@@ -11,7 +11,7 @@ export interface Row {
   /** The behaviour in a sentence. */
   readonly sentence: string;
   /** Whose behaviour differs on purpose; a comment at the row says how. */
-  readonly except: "native" | "mptcp" | null;
+  readonly except: "native" | "deno" | "mptcp" | null;
   readonly body: (subject: Subject) => void | Promise<void>;
 }
 
@@ -33,6 +33,7 @@ export function pairRow(
 }
 
 /** Whether the row is about this implementation. */
-export function applies({ except }: Row, { native, protocol }: Subject): boolean {
-  return !(except === "native" && native) && !(except === "mptcp" && protocol === "mptcp");
+export function applies({ except }: Row, subject: Subject): boolean {
+  if (except === "mptcp") return subject.protocol !== "mptcp";
+  return except === null || !subject[except];
 }
