@@ -20,6 +20,8 @@ export const IPPROTO_TCP = 6;
 /** linux/in.h, since 5.6. */
 export const IPPROTO_MPTCP = 262;
 export const SHUT_WR = 1;
+export const MSG_TRUNC = 0x20;
+export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 
 // asm-generic/socket.h
@@ -36,6 +38,8 @@ export const SO_BINDTODEVICE = 25;
 export const SO_MARK = 36;
 export const SO_PROTOCOL = 38;
 export const SO_DOMAIN = 39;
+/** Since 5.1; read since 5.8. */
+export const SO_BINDTOIFINDEX = 62;
 
 // linux/in.h
 export const SOL_IP = 0;
@@ -67,12 +71,24 @@ export const TCP_FASTOPEN_CONNECT = 30;
 /** Since 6.10. */
 export const TCP_IS_MPTCP = 43;
 
+/** Bits of `tcpi_options`. */
+export const TCPI_OPT_TIMESTAMPS = 1;
+export const TCPI_OPT_SACK = 2;
+export const TCPI_OPT_WSCALE = 4;
+export const TCPI_OPT_ECN = 8;
+export const TCPI_OPT_ECN_SEEN = 16;
+export const TCPI_OPT_SYN_DATA = 32;
+
 // linux/mptcp.h
 export const SOL_MPTCP = 284;
 /** Since 5.16. */
 export const MPTCP_INFO = 1;
 /** Since 5.16. */
+export const MPTCP_TCPINFO = 2;
+/** Since 5.16. */
 export const MPTCP_SUBFLOW_ADDRS = 3;
+/** Since 6.5. */
+export const MPTCP_FULL_INFO = 4;
 export const MPTCP_INFO_FLAG_FALLBACK = 1;
 export const MPTCP_INFO_FLAG_REMOTE_KEY_RECEIVED = 2;
 
@@ -94,6 +110,9 @@ export const POLLIN = 0x001;
 export const O_RDONLY = 0;
 export const O_CLOEXEC = 0o2000000;
 export const CLONE_NEWNET = 0x40000000;
+
+/** net/if.h: the longest name of an interface, with its NUL. */
+export const IF_NAMESIZE = 16;
 
 /** Where a field begins, in bytes, for each field of a C struct; `size` is the whole struct's. */
 export type Layout = Readonly<Record<string, number>> & { readonly size: number };
@@ -163,6 +182,8 @@ export const mptcp_info = {
   mptcpi_bytes_received: 64,
   mptcpi_bytes_acked: 72,
   mptcpi_subflows_total: 80,
+  mptcpi_endp_laminar_max: 81,
+  mptcpi_endp_fullmesh_max: 82,
   mptcpi_last_data_sent: 84,
   mptcpi_last_data_recv: 88,
   mptcpi_last_ack_recv: 92,
@@ -179,3 +200,80 @@ export const mptcp_subflow_data = {
 
 /** linux/mptcp.h, since 5.16: two `sockaddr_storage`. */
 export const mptcp_subflow_addrs = { size: 256, ss_local: 0, ss_remote: 128 } as const;
+
+/** linux/mptcp.h, since 6.5: an element of the first array of `mptcp_full_info`. */
+export const mptcp_subflow_info = { size: 264, id: 0, addrs: 8 } as const;
+
+/** linux/mptcp.h, since 6.5: two arrays by their addresses, and MPTCP_INFO at the same moment. */
+export const mptcp_full_info = {
+  size: 136,
+  size_tcpinfo_kernel: 0,
+  size_tcpinfo_user: 4,
+  size_sfinfo_kernel: 8,
+  size_sfinfo_user: 12,
+  num_subflows: 16,
+  size_arrays_user: 20,
+  subflow_info: 24,
+  tcp_info: 32,
+  mptcp_info: 40,
+} as const;
+
+/** linux/tcp.h, `struct tcp_info` of 6.7. The bit-fields at 6 and 7 have no offsets in C. */
+export const tcp_info = {
+  size: 248,
+  tcpi_state: 0,
+  tcpi_ca_state: 1,
+  tcpi_retransmits: 2,
+  tcpi_probes: 3,
+  tcpi_backoff: 4,
+  tcpi_options: 5,
+  tcpi_rto: 8,
+  tcpi_ato: 12,
+  tcpi_snd_mss: 16,
+  tcpi_rcv_mss: 20,
+  tcpi_unacked: 24,
+  tcpi_sacked: 28,
+  tcpi_lost: 32,
+  tcpi_retrans: 36,
+  tcpi_last_data_sent: 44,
+  tcpi_last_data_recv: 52,
+  tcpi_last_ack_recv: 56,
+  tcpi_pmtu: 60,
+  tcpi_rcv_ssthresh: 64,
+  tcpi_rtt: 68,
+  tcpi_rttvar: 72,
+  tcpi_snd_ssthresh: 76,
+  tcpi_snd_cwnd: 80,
+  tcpi_advmss: 84,
+  tcpi_reordering: 88,
+  tcpi_rcv_rtt: 92,
+  tcpi_rcv_space: 96,
+  tcpi_total_retrans: 100,
+  tcpi_pacing_rate: 104,
+  tcpi_max_pacing_rate: 112,
+  tcpi_bytes_acked: 120,
+  tcpi_bytes_received: 128,
+  tcpi_segs_out: 136,
+  tcpi_segs_in: 140,
+  tcpi_notsent_bytes: 144,
+  tcpi_min_rtt: 148,
+  tcpi_data_segs_in: 152,
+  tcpi_data_segs_out: 156,
+  tcpi_delivery_rate: 160,
+  tcpi_busy_time: 168,
+  tcpi_rwnd_limited: 176,
+  tcpi_sndbuf_limited: 184,
+  tcpi_delivered: 192,
+  tcpi_delivered_ce: 196,
+  tcpi_bytes_sent: 200,
+  tcpi_bytes_retrans: 208,
+  tcpi_dsack_dups: 216,
+  tcpi_reord_seen: 220,
+  tcpi_rcv_ooopack: 224,
+  tcpi_snd_wnd: 228,
+  tcpi_rcv_wnd: 232,
+  tcpi_rehash: 236,
+  tcpi_total_rto: 240,
+  tcpi_total_rto_recoveries: 242,
+  tcpi_total_rto_time: 244,
+} as const;

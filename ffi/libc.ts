@@ -67,8 +67,15 @@ export interface Libc {
   setns(fd: number, nstype: number): number;
   /** `unsigned int if_nametoindex(const char *ifname)` */
   if_nametoindex(name: string): number;
+  /** `char *if_indextoname(unsigned int ifindex, char *ifname)`; `null` where there is no such interface */
+  if_indextoname(index: number): string | null;
   /** `char *getenv(const char *name)`, the process's environment, without a permission to read it */
   getenv(name: string): string | null;
+  /**
+   * Where `buf` is in memory, for a struct that holds a pointer to it. The address is good while the
+   * view is referenced, and only if its memory is its own: more than 64 bytes, `buf.buffer` read once.
+   */
+  addressOf(buf: Uint8Array): bigint;
   /**
    * `int getaddrinfo(const char *node, NULL, const struct addrinfo *hints, struct addrinfo **res)` for
    * a stream socket: the sockaddrs in the order of RFC 6724, or the negative `EAI_*` result.

@@ -8,7 +8,7 @@
  */
 
 import process from "node:process";
-import { addrinfo, AF_INET6, SOCK_STREAM } from "./abi.ts";
+import { addrinfo, AF_INET6, IF_NAMESIZE, SOCK_STREAM } from "./abi.ts";
 import { ERRNO } from "./errno.ts";
 import { type Libc, LIBC_NAMES } from "./libc.ts";
 import { encodeSockaddr, parseIp } from "./sockaddr.ts";
@@ -20,6 +20,7 @@ export interface BunFfi {
     symbols: Record<string, SymbolDefinition>,
   ): { readonly symbols: Record<string, unknown> };
   read: { i32(pointer: Pointer, byteOffset?: number): number };
+  ptr(view: Uint8Array): Pointer;
 }
 
 /** One C function as `bun:ffi` wants it described. */
@@ -60,6 +61,7 @@ const SYMBOLS = {
   open: { args: ["buffer", "i32"], returns: "i32" },
   setns: { args: ["i32", "i32"], returns: "i32" },
   if_nametoindex: { args: ["buffer"], returns: "u32" },
+  if_indextoname: { args: ["u32", "buffer"], returns: "ptr" },
   getaddrinfo: { args: ["buffer", "ptr", "buffer", "buffer"], returns: "i32" },
   freeaddrinfo: { args: ["ptr"], returns: "void" },
   memcpy: { args: ["buffer", "ptr", "u32"], returns: "ptr" },
@@ -88,6 +90,7 @@ interface Symbols {
   open(path: Uint8Array, flags: number): number;
   setns(fd: number, nstype: number): number;
   if_nametoindex(name: Uint8Array): number;
+  if_indextoname(index: number, name: Uint8Array): Pointer | null;
   getaddrinfo(node: Uint8Array, service: null, hints: Uint8Array, res: Uint8Array): number;
   freeaddrinfo(list: Pointer): void;
   memcpy(dest: Uint8Array, src: Pointer, count: number): Pointer;
@@ -141,10 +144,15 @@ export function loadLibc(): Libc {
     open: (path, flags) => ret(c.open(cString(path), flags)),
     setns: (fd, nstype) => ret(c.setns(fd, nstype)),
     if_nametoindex: (name) => c.if_nametoindex(cString(name)) || ret(-1),
+    if_indextoname(index) {
+      const name = new Uint8Array(IF_NAMESIZE);
+      return c.if_indextoname(index, name) ? textOf(name) : null;
+    },
     getenv(name) {
       // Bun keeps an environment of its own: what a program set in process.env is not in libc's.
       return process.env[name] ?? null;
     },
+    addressOf: (buf) => BigInt(ffi.ptr(buf)),
     getaddrinfo(hostname, family) {
       const list = new DataView(new ArrayBuffer(8));
       const result = c.getaddrinfo(cString(hostname), null, hints(family), bytesOf(list));
@@ -186,6 +194,11 @@ function pointerAt(view: DataView, offset: number): Pointer {
 /** NUL-terminated UTF-8. */
 function cString(text: string): Uint8Array {
   return new TextEncoder().encode(`${text}\0`);
+}
+
+/** The text before the NUL. */
+function textOf(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
 }
 
 /** What `Bun.dns` is used for; its "libc" backend runs `getaddrinfo` on Bun's thread pool. */

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { addrinfo, SOCK_STREAM } from "./abi.ts";
+import { addrinfo, IF_NAMESIZE, SOCK_STREAM } from "./abi.ts";
 import { ERRNO } from "./errno.ts";
 import { type Libc, LIBC_NAMES, LIBC_PATHS } from "./libc.ts";
 
@@ -65,7 +65,9 @@ const SYMBOLS = {
   open: { parameters: ["buffer", "i32"], result: "i32" },
   setns: { parameters: ["i32", "i32"], result: "i32" },
   if_nametoindex: { parameters: ["buffer"], result: "u32" },
+  if_indextoname: { parameters: ["u32", "buffer"], result: "usize" },
   getenv: { parameters: ["buffer"], result: "usize" },
+  addressOf: { name: "memcpy", parameters: ["buffer", "buffer", "usize"], result: "usize" },
   getaddrinfo: { parameters: ["buffer", "buffer", "buffer", "buffer"], result: "i32" },
   getaddrinfoAsync: {
     name: "getaddrinfo",
@@ -104,7 +106,9 @@ interface Symbols {
   open(path: Uint8Array, flags: number): number;
   setns(fd: number, nstype: number): number;
   if_nametoindex(name: Uint8Array): number;
+  if_indextoname(index: number, name: Uint8Array): Pointer;
   getenv(name: Uint8Array): Pointer;
+  addressOf(dest: Uint8Array, src: Uint8Array, count: number): Pointer;
   getaddrinfo(node: Uint8Array, service: null, hints: Uint8Array, res: BigUint64Array): number;
   getaddrinfoAsync(
     node: Uint8Array,
@@ -173,6 +177,10 @@ export function loadLibc(): Libc {
     open: (path, flags) => ret(c.open(cString(path), flags)),
     setns: (fd, nstype) => ret(c.setns(fd, nstype)),
     if_nametoindex: (name) => c.if_nametoindex(cString(name)) || ret(-1),
+    if_indextoname(index) {
+      const name = new Uint8Array(IF_NAMESIZE);
+      return Number(c.if_indextoname(index, name)) ? textOf(name) : null;
+    },
     getenv(name) {
       const value = c.getenv(cString(name));
       if (!Number(value)) return null;
@@ -180,6 +188,8 @@ export function loadLibc(): Libc {
       c.memcpy(bytes, value, bytes.byteLength);
       return new TextDecoder().decode(bytes);
     },
+    // A copy of nothing: memcpy gives its destination back.
+    addressOf: (buf) => BigInt(c.addressOf(buf, buf, 0)),
     getaddrinfo(hostname, family) {
       const list = new BigUint64Array(1);
       const result = c.getaddrinfo(cString(hostname), null, hints(family), list);
@@ -217,4 +227,9 @@ function takeAddrinfo(c: Symbols, list: bigint): Uint8Array[] {
 /** NUL-terminated UTF-8. */
 function cString(text: string): Uint8Array {
   return new TextEncoder().encode(`${text}\0`);
+}
+
+/** The text before the NUL. */
+function textOf(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
 }

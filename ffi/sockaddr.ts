@@ -169,3 +169,10 @@ export function decodeSockaddr(buf: Uint8Array): DecodedSockaddr {
   const zone = scopeId === 0 ? "" : `%${scopeId}`;
   return { hostname: formatIp(bytes) + zone, port, family };
 }
+
+/** The 4 or 16 address bytes of a sockaddr, as they are: mapped ones are 16. */
+export function sockaddrAddress(buf: Uint8Array): Uint8Array {
+  const v6 = buf[0] === AF_INET6;
+  const at = v6 ? sockaddr_in6.sin6_addr : sockaddr_in.sin_addr;
+  return buf.slice(at, at + (v6 ? 16 : 4));
+}

@@ -71,8 +71,7 @@ export function check(syscall: string, result: number, context?: ErrorContext): 
 /** `socket(2)` for a non-blocking stream, in a network namespace if one is named; fd or `-errno`. */
 export function openSocket(domain: number, protocol: number, netns?: string): number {
   const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  const open = () => libc().socket(domain, type, protocol);
-  return netns === undefined ? open() : inNetns(netns, open);
+  return inNetns(netns, () => libc().socket(domain, type, protocol));
 }
 
 /** A socket option that is a C `int`; the value or `-errno`. */
@@ -122,8 +121,12 @@ export function toNetAddr(sockaddr: Uint8Array): NetAddr {
   return { transport: "tcp", hostname, port };
 }
 
-/** Runs `action` with the calling thread inside a network namespace, and always puts it back. */
-export function inNetns<T>(netns: string, action: () => T): T {
+/**
+ * Runs `action` with the calling thread inside a network namespace, and always puts it back; where
+ * it is, if none is named.
+ */
+export function inNetns<T>(netns: string | undefined, action: () => T): T {
+  if (netns === undefined) return action();
   const path = netns.includes("/") ? netns : `/run/netns/${netns}`;
   const context = { operation: `network namespace "${netns}"` };
   const there = check("open", libc().open(path, O_RDONLY | O_CLOEXEC), {

@@ -1,0 +1,144 @@
+/**
+ * A netlink socket: requests to the kernel, which answers before the call returns.
+ *
+ * @module
+ */
+
+import { MSG_DONTWAIT, MSG_TRUNC, SOCK_CLOEXEC, SOCK_NONBLOCK } from "../../ffi/abi.ts";
+import {
+  AF_NETLINK,
+  NETLINK_ADD_MEMBERSHIP,
+  NETLINK_CAP_ACK,
+  NETLINK_EXT_ACK,
+  NLM_F_ACK,
+  NLM_F_DUMP,
+  NLM_F_DUMP_INTR,
+  NLM_F_REQUEST,
+  SOCK_RAW,
+  sockaddr_nl,
+  SOL_NETLINK,
+} from "../../ffi/abi_netlink.ts";
+import { ERRNO } from "../../ffi/errno.ts";
+import { libc } from "../../ffi/runtime.ts";
+import { check, inNetns, isInterrupted, setIntOption, systemError } from "../socket.ts";
+import { encodeMessage, type Message, outcomeOf, parseMessages } from "./message.ts";
+
+/** What came of a request. */
+export interface Reply {
+  /** 0 or `-errno`. */
+  readonly result: number;
+  /** What the kernel says about an error; empty where it says nothing. */
+  readonly text: string;
+  /** The messages of the answer, without acknowledgements. */
+  readonly messages: readonly Message[];
+}
+
+/** Longer than any datagram of the kernel: it fills 32 KiB at most, whatever the receiver offers. */
+const RECEIVE_LENGTH = 64 * 1024;
+
+/** How often a dump is asked for again when what it lists changed meanwhile. */
+const DUMP_ATTEMPTS = 4;
+
+const receiveBuf = new Uint8Array(RECEIVE_LENGTH);
+
+/** A netlink socket of one protocol in one network namespace. */
+export class NetlinkSocket implements Disposable {
+  #fd: number;
+  #seq = 0;
+
+  /**
+   * Opens it.
+   *
+   * @throws {MptcpError} code "EPROTONOSUPPORT" where the kernel lacks the protocol; those of
+   * `inNetns` for the namespace.
+   */
+  constructor(protocol: number, netns?: string) {
+    const type = SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    const fd = inNetns(netns, () => libc().socket(AF_NETLINK, type, protocol));
+    this.#fd = check("socket", fd, { operation: "open a netlink socket" });
+    try {
+      const kernel = new Uint8Array(sockaddr_nl.size);
+      kernel[sockaddr_nl.nl_family] = AF_NETLINK;
+      // Connected to the kernel, a socket takes messages of nobody else.
+      check("connect", libc().connect(fd, kernel), { operation: "reach the kernel by netlink" });
+      // Both are refused by kernels that do not know them: errors then come without a text.
+      setIntOption(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
+      setIntOption(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** The descriptor; -1 once closed. */
+  get fd(): number {
+    return this.#fd;
+  }
+
+  /** Joins a multicast group: 0 or `-errno`. */
+  join(group: number): number {
+    return setIntOption(this.#fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
+  }
+
+  /** Asks for one thing, or has it done. */
+  request(type: number, payload: Uint8Array): Reply {
+    return this.#exchange(type, NLM_F_REQUEST | NLM_F_ACK, payload);
+  }
+
+  /** Asks for all there is of something. */
+  dump(type: number, payload: Uint8Array): Reply {
+    for (let attempt = 1;; attempt++) {
+      const reply = this.#exchange(type, NLM_F_REQUEST | NLM_F_DUMP, payload);
+      const interrupted = reply.messages.some(({ flags }) => flags & NLM_F_DUMP_INTR);
+      if (!interrupted || attempt === DUMP_ATTEMPTS) return reply;
+    }
+  }
+
+  /** Closes it, once. */
+  close(): void {
+    if (this.#fd >= 0) libc().close(this.#fd);
+    this.#fd = -1;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #exchange(type: number, flags: number, payload: Uint8Array): Reply {
+    const seq = this.#seq = (this.#seq + 1) >>> 0;
+    this.#send(encodeMessage({ type, flags, seq, payload }));
+    const messages: Message[] = [];
+    for (;;) {
+      for (const message of parseMessages(this.#receive())) {
+        // Left over from a request that broke off.
+        if (message.seq !== seq) continue;
+        const outcome = outcomeOf(message);
+        if (outcome !== null) return { ...outcome, messages };
+        messages.push(message);
+      }
+    }
+  }
+
+  #send(bytes: Uint8Array): void {
+    let result;
+    do result = libc().send(this.#fd, bytes, bytes.byteLength, 0); while (isInterrupted(result));
+    check("send", result, { operation: "ask the kernel by netlink" });
+  }
+
+  #receive(): Uint8Array {
+    const received = receiveDatagram(this.#fd);
+    if (typeof received !== "number") return received;
+    throw systemError("recv", received, { operation: "read the kernel's answer by netlink" });
+  }
+}
+
+/** The next datagram if there is one, or `-errno`. */
+export function receiveDatagram(fd: number): Uint8Array | number {
+  let result;
+  do {
+    result = libc().recv(fd, receiveBuf, RECEIVE_LENGTH, MSG_DONTWAIT | MSG_TRUNC);
+  } while (isInterrupted(result));
+  // With MSG_TRUNC the length is that of the whole datagram.
+  if (result > RECEIVE_LENGTH) return -ERRNO.EMSGSIZE;
+  return result < 0 ? result : receiveBuf.slice(0, result);
+}
