@@ -24,18 +24,30 @@ export { parseAddress } from "./src/address.ts";
 export { connectMptcp } from "./src/connect.ts";
 export { MptcpError, type MptcpErrorOptions } from "./src/error.ts";
 export { listenMptcp } from "./src/listen.ts";
-export { mptcpSupport } from "./src/support.ts";
+export { mptcpSupport } from "./src/support_check.ts";
+export type {
+  MptcpInfo,
+  MptcpInfoFlags,
+  TcpCaState,
+  TcpInfo,
+  TcpOptions,
+  TcpState,
+} from "./src/info_types.ts";
+export type { Endpoint, PathManagerLimits } from "./src/path_manager/types.ts";
+export type {
+  HostAddress,
+  MptcpCapabilities,
+  MptcpSupport,
+  MptcpSysctls,
+} from "./src/support_types.ts";
 export type {
   ConnectMptcpOptions,
   Fallback,
   KeepAlive,
   ListenMptcpOptions,
   MptcpConn,
-  MptcpInfo,
-  MptcpInfoFlags,
   MptcpListener,
   MptcpMode,
-  MptcpSupport,
   NetAddr,
   Protocol,
   SocketAddress,

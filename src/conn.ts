@@ -5,11 +5,14 @@
  */
 
 import { SO_KEEPALIVE, SOL_SOCKET, SOL_TCP, TCP_NODELAY } from "../ffi/abi.ts";
-import { readMptcpInfo, readSubflows, wireProtocol } from "./info.ts";
+import { readMptcpInfo, wireProtocol } from "./info.ts";
+import type { MptcpInfo } from "./info_types.ts";
 import { check, localSockaddr, setIntOption, toNetAddr } from "./socket.ts";
 import { closedError, type Stream } from "./stream.ts";
 import { ConnStreams } from "./streams.ts";
-import type { Fallback, MptcpConn, MptcpInfo, NetAddr, Protocol, Subflow } from "./types.ts";
+import { readSubflows } from "./subflows.ts";
+import { readTcpInfo } from "./tcp_info.ts";
+import type { Fallback, MptcpConn, NetAddr, Protocol, Subflow } from "./types.ts";
 
 /** Why a connection may turn out to be TCP. */
 export interface Origin {
@@ -17,6 +20,12 @@ export interface Origin {
   readonly fallback: Fallback | null;
   /** Why an MPTCP socket ends up with a TCP connection. */
   readonly peer: Fallback;
+}
+
+/** What is left of a connection that is closed. */
+interface Remains {
+  readonly protocol: Protocol | "unknown";
+  readonly fallback: Fallback | null;
 }
 
 /** {@linkcode MptcpConn} on a descriptor of this process. */
@@ -100,11 +109,12 @@ export class Conn implements MptcpConn {
   }
 
   get protocol(): Protocol | "unknown" {
-    if (this.#finalProtocol !== null) return this.#finalProtocol;
+    if (this.#remains !== null) return this.#remains.protocol;
     return this.#origin.fallback === null ? wireProtocol(this.#stream.fd) : "tcp";
   }
 
   get fallback(): Fallback | null {
+    if (this.#remains !== null) return this.#remains.fallback;
     return this.protocol === "tcp" ? this.#origin.fallback ?? this.#origin.peer : null;
   }
 
@@ -113,15 +123,17 @@ export class Conn implements MptcpConn {
   }
 
   subflows(): Subflow[] {
-    if (this.#stream.fd < 0) return [];
-    const subflows = this.protocol === "tcp" ? null : readSubflows(this.#stream.fd);
-    return subflows ?? [{ localAddr: this.localAddr, remoteAddr: this.remoteAddr }];
+    const fd = this.#stream.fd;
+    if (fd < 0) return [];
+    const subflows = this.protocol === "tcp" ? null : readSubflows(fd);
+    const { localAddr, remoteAddr } = this;
+    return subflows ?? [{ localAddr, remoteAddr, tcp: readTcpInfo(fd) }];
   }
 
   /** Keeps what can be asked of a closed connection and only the descriptor knows. */
   #remember(): void {
     if (this.#stream.fd < 0) return;
-    this.#finalProtocol = this.protocol;
+    this.#remains = { protocol: this.protocol, fallback: this.fallback };
     try {
       this.#localSockaddr ??= localSockaddr(this.#stream.fd);
     } catch {

@@ -1,5 +1,5 @@
 /**
- * What the kernel knows of a connection: which protocol it speaks, MPTCP_INFO, its subflows.
+ * What the kernel knows of a connection: which protocol it speaks, and MPTCP_INFO.
  *
  * @module
  */
@@ -11,9 +11,6 @@ import {
   mptcp_info,
   MPTCP_INFO_FLAG_FALLBACK,
   MPTCP_INFO_FLAG_REMOTE_KEY_RECEIVED,
-  MPTCP_SUBFLOW_ADDRS,
-  mptcp_subflow_addrs,
-  mptcp_subflow_data,
   SO_PROTOCOL,
   SOL_MPTCP,
   SOL_SOCKET,
@@ -22,8 +19,10 @@ import {
 } from "../ffi/abi.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import { libc } from "../ffi/runtime.ts";
-import { getIntOption, getOption, openSocket, systemError, toNetAddr } from "./socket.ts";
-import type { MptcpInfo, MptcpInfoFlags, Protocol, Subflow } from "./types.ts";
+import type { MptcpInfo, MptcpInfoFlags } from "./info_types.ts";
+import { getIntOption, getOption, openSocket, systemError } from "./socket.ts";
+import { StructReader } from "./struct_reader.ts";
+import type { Protocol } from "./types.ts";
 
 /** Longer than the struct is today: the kernel copies what it has, and says how much. */
 const INFO_LENGTH = 256;
@@ -76,37 +75,35 @@ export function readMptcpInfo(fd: number): MptcpInfo | null {
 
 /** Reads as much of a `struct mptcp_info` as there is. */
 export function decodeMptcpInfo(buf: Uint8Array): MptcpInfo {
-  const view = new DataView(buf.buffer, buf.byteOffset, buf.byteLength);
-  const has = (offset: number, size: number) => offset + size <= buf.byteLength;
-  const u8 = (offset: number) => has(offset, 1) ? view.getUint8(offset) : undefined;
-  const u32 = (offset: number) => has(offset, 4) ? view.getUint32(offset, true) : undefined;
-  const u64 = (offset: number) => has(offset, 8) ? view.getBigUint64(offset, true) : undefined;
+  const struct = new StructReader(buf);
   const at = mptcp_info;
-  const checksum = u8(at.mptcpi_csum_enabled);
+  const checksum = struct.u8(at.mptcpi_csum_enabled);
   return {
-    subflows: u8(at.mptcpi_subflows),
-    addAddrSignal: u8(at.mptcpi_add_addr_signal),
-    addAddrAccepted: u8(at.mptcpi_add_addr_accepted),
-    subflowsMax: u8(at.mptcpi_subflows_max),
-    addAddrSignalMax: u8(at.mptcpi_add_addr_signal_max),
-    addAddrAcceptedMax: u8(at.mptcpi_add_addr_accepted_max),
-    flags: decodeFlags(u32(at.mptcpi_flags)),
-    token: u32(at.mptcpi_token),
-    writeSeq: u64(at.mptcpi_write_seq),
-    sndUna: u64(at.mptcpi_snd_una),
-    rcvNxt: u64(at.mptcpi_rcv_nxt),
-    localAddrUsed: u8(at.mptcpi_local_addr_used),
-    localAddrMax: u8(at.mptcpi_local_addr_max),
+    subflows: struct.u8(at.mptcpi_subflows),
+    addAddrSignal: struct.u8(at.mptcpi_add_addr_signal),
+    addAddrAccepted: struct.u8(at.mptcpi_add_addr_accepted),
+    subflowsMax: struct.u8(at.mptcpi_subflows_max),
+    addAddrSignalMax: struct.u8(at.mptcpi_add_addr_signal_max),
+    addAddrAcceptedMax: struct.u8(at.mptcpi_add_addr_accepted_max),
+    flags: decodeFlags(struct.u32(at.mptcpi_flags)),
+    token: struct.u32(at.mptcpi_token),
+    writeSeq: struct.u64(at.mptcpi_write_seq),
+    sndUna: struct.u64(at.mptcpi_snd_una),
+    rcvNxt: struct.u64(at.mptcpi_rcv_nxt),
+    localAddrUsed: struct.u8(at.mptcpi_local_addr_used),
+    localAddrMax: struct.u8(at.mptcpi_local_addr_max),
     csumEnabled: checksum === undefined ? undefined : checksum !== 0,
-    retransmits: u32(at.mptcpi_retransmits),
-    bytesRetrans: u64(at.mptcpi_bytes_retrans),
-    bytesSent: u64(at.mptcpi_bytes_sent),
-    bytesReceived: u64(at.mptcpi_bytes_received),
-    bytesAcked: u64(at.mptcpi_bytes_acked),
-    subflowsTotal: u8(at.mptcpi_subflows_total),
-    lastDataSent: u32(at.mptcpi_last_data_sent),
-    lastDataRecv: u32(at.mptcpi_last_data_recv),
-    lastAckRecv: u32(at.mptcpi_last_ack_recv),
+    retransmits: struct.u32(at.mptcpi_retransmits),
+    bytesRetrans: struct.u64(at.mptcpi_bytes_retrans),
+    bytesSent: struct.u64(at.mptcpi_bytes_sent),
+    bytesReceived: struct.u64(at.mptcpi_bytes_received),
+    bytesAcked: struct.u64(at.mptcpi_bytes_acked),
+    subflowsTotal: struct.u8(at.mptcpi_subflows_total),
+    endpLaminarMax: struct.u8(at.mptcpi_endp_laminar_max),
+    endpFullmeshMax: struct.u8(at.mptcpi_endp_fullmesh_max),
+    lastDataSent: struct.u32(at.mptcpi_last_data_sent),
+    lastDataRecv: struct.u32(at.mptcpi_last_data_recv),
+    lastAckRecv: struct.u32(at.mptcpi_last_ack_recv),
   };
 }
 
@@ -115,32 +112,5 @@ function decodeFlags(flags: number | undefined): MptcpInfoFlags | undefined {
   return {
     fallback: (flags & MPTCP_INFO_FLAG_FALLBACK) !== 0,
     remoteKeyReceived: (flags & MPTCP_INFO_FLAG_REMOTE_KEY_RECEIVED) !== 0,
-  };
-}
-
-/** The subflows of an MPTCP connection; `null` when it is not MPTCP or the kernel is before 5.16. */
-export function readSubflows(fd: number): Subflow[] | null {
-  const header = mptcp_subflow_data.size;
-  // The kernel's default limit is 2 subflows beside the first, its maximum 8; more are asked again.
-  for (let room = 9;; room *= 2) {
-    const buf = new Uint8Array(header + room * mptcp_subflow_addrs.size);
-    const view = new DataView(buf.buffer);
-    view.setUint32(mptcp_subflow_data.size_subflow_data, header, true);
-    view.setUint32(mptcp_subflow_data.size_user, mptcp_subflow_addrs.size, true);
-    const length = getOption(fd, SOL_MPTCP, MPTCP_SUBFLOW_ADDRS, buf);
-    if (length === -ERRNO.EOPNOTSUPP || length === -ERRNO.ENOPROTOOPT) return null;
-    if (length < 0) throw systemError("getsockopt", length, { operation: "MPTCP_SUBFLOW_ADDRS" });
-    const count = view.getUint32(mptcp_subflow_data.num_subflows, true);
-    if (count > room) continue;
-    // The kernel says how far apart the elements are: never assume it.
-    const stride = view.getUint32(mptcp_subflow_data.size_user, true);
-    return Array.from({ length: count }, (_, i) => decodeSubflow(buf, header + i * stride));
-  }
-}
-
-function decodeSubflow(buf: Uint8Array, offset: number): Subflow {
-  return {
-    localAddr: toNetAddr(buf.subarray(offset + mptcp_subflow_addrs.ss_local)),
-    remoteAddr: toNetAddr(buf.subarray(offset + mptcp_subflow_addrs.ss_remote)),
   };
 }

@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { MptcpInfo, TcpInfo } from "./info_types.ts";
+
 /**
  * What to do about MPTCP:
  *
@@ -274,7 +276,10 @@ export interface MptcpConn extends Disposable {
   readonly fallback: Fallback | null;
   /** The kernel's figures about an MPTCP connection; `null` when it is TCP, or closed. */
   info(): MptcpInfo | null;
-  /** The paths in use. A TCP connection is one subflow; a closed one has none. */
+  /**
+   * The paths in use, since Linux 6.5 all at one moment. A TCP connection is one subflow, a closed one
+   * has none, and neither has an MPTCP connection that has lost every path and waits for a new one.
+   */
   subflows(): Subflow[];
   /**
    * Gives the descriptor away, non-blocking and close-on-exec, and forgets it: the caller owns it.
@@ -285,85 +290,19 @@ export interface MptcpConn extends Disposable {
   detach(): number;
 }
 
-/**
- * `struct mptcp_info`: the fields under their kernel names, without the prefix `mptcpi_`. A field
- * that the running kernel did not return is `undefined`; "since" is the first kernel that has it.
- */
-export interface MptcpInfo {
-  /** Subflows beside the initial one: 0 for a connection with one path. Since 5.9. */
-  readonly subflows?: number | undefined;
-  /** Addresses that this end has announced. Since 5.9. */
-  readonly addAddrSignal?: number | undefined;
-  /** Announced addresses that this end has accepted. Since 5.9. */
-  readonly addAddrAccepted?: number | undefined;
-  /** The limit of `subflows`. Since 5.9. */
-  readonly subflowsMax?: number | undefined;
-  /** The limit of `addAddrSignal`. Since 5.9. */
-  readonly addAddrSignalMax?: number | undefined;
-  /** The limit of `addAddrAccepted`. Since 5.9. */
-  readonly addAddrAcceptedMax?: number | undefined;
-  /** Since 5.9. */
-  readonly flags?: MptcpInfoFlags | undefined;
-  /** Names the connection at this end, in path-manager commands and events. Since 5.9. */
-  readonly token?: number | undefined;
-  /** The next data sequence number to write. Since 5.9. */
-  readonly writeSeq?: bigint | undefined;
-  /** The first data sequence number that the peer has not acknowledged. Since 5.9. */
-  readonly sndUna?: bigint | undefined;
-  /** The next data sequence number that is expected. Since 5.9. */
-  readonly rcvNxt?: bigint | undefined;
-  /** Local addresses in use beside the initial one. Since 5.12. */
-  readonly localAddrUsed?: number | undefined;
-  /** The limit of `localAddrUsed`. Since 5.12. */
-  readonly localAddrMax?: number | undefined;
-  /** Whether data carries MPTCP checksums. Since 5.14. */
-  readonly csumEnabled?: boolean | undefined;
-  /** Retransmissions at the MPTCP level. Since 6.5. */
-  readonly retransmits?: number | undefined;
-  /** Bytes retransmitted at the MPTCP level. Since 6.5. */
-  readonly bytesRetrans?: bigint | undefined;
-  /** Bytes sent over all subflows, closed ones too. Since 6.5. */
-  readonly bytesSent?: bigint | undefined;
-  /** Bytes received over all subflows, closed ones too. Since 6.5. */
-  readonly bytesReceived?: bigint | undefined;
-  /** Bytes that the peer has acknowledged. Since 6.5. */
-  readonly bytesAcked?: bigint | undefined;
-  /** Subflows, the initial one included. 0: every path is lost, the kernel waits for a new one. Since 6.8. */
-  readonly subflowsTotal?: number | undefined;
-  /** Milliseconds since data was last sent. Since 6.10. */
-  readonly lastDataSent?: number | undefined;
-  /** Milliseconds since data last came. Since 6.10. */
-  readonly lastDataRecv?: number | undefined;
-  /** Milliseconds since an acknowledgement last came. Since 6.10. */
-  readonly lastAckRecv?: number | undefined;
-}
-
-/** The bits of `mptcpi_flags`. */
-export interface MptcpInfoFlags {
-  /** `MPTCP_INFO_FLAG_FALLBACK`: the connection has fallen back to TCP. */
-  readonly fallback: boolean;
-  /** `MPTCP_INFO_FLAG_REMOTE_KEY_RECEIVED`: the handshake is over. */
-  readonly remoteKeyReceived: boolean;
-}
-
 /** One path of a connection: a TCP connection of its own, on the wire. */
 export interface Subflow {
+  /**
+   * Numbers the subflows of one connection from 1 in the order in which they came about; no address
+   * id. Since 6.5; undefined before, and for a TCP connection.
+   */
+  readonly id?: number | undefined;
   /** This end. */
   readonly localAddr: NetAddr;
   /** The other end. */
   readonly remoteAddr: NetAddr;
-}
-
-/** What the kernel says when it is asked for MPTCP sockets. */
-export interface MptcpSupport {
-  /** True if `listenMptcp` and `connectMptcp` would make MPTCP sockets now. */
-  readonly supported: boolean;
-  /** True if the kernel makes IPv4 MPTCP sockets. */
-  readonly ipv4: boolean;
-  /** True if the kernel makes IPv6 MPTCP sockets. */
-  readonly ipv6: boolean;
-  /** Why sockets would be TCP; `null` when supported. */
-  readonly fallback: Fallback | null;
+  /** The kernel's figures about it. */
+  readonly tcp: TcpInfo;
 }
 
 /** An address in text, taken apart: what `parseAddress` gives. */

@@ -13,7 +13,7 @@ import { ERRNO } from "../ffi/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { mptcpSupport } from "../mod.ts";
 import { decodeMptcpInfo } from "../src/info.ts";
-import type { MptcpInfo } from "../src/types.ts";
+import type { MptcpInfo } from "../src/info_types.ts";
 import { stubLibc } from "./faults.ts";
 import { test } from "./harness.ts";
 import { bytesOf, connectedPair, LOOPBACKS, readUpTo } from "./sockets.ts";
@@ -42,6 +42,8 @@ const MEMBERS: readonly (readonly [name: keyof MptcpInfo, offset: number, bytes:
   ["bytesReceived", 64, 8],
   ["bytesAcked", 72, 8],
   ["subflowsTotal", 80, 1],
+  ["endpLaminarMax", 81, 1],
+  ["endpFullmeshMax", 82, 1],
   ["lastDataSent", 84, 4],
   ["lastDataRecv", 88, 4],
   ["lastAckRecv", 92, 4],
