@@ -1,0 +1,212 @@
+/**
+ * The events of a network namespace as an async iterator.
+ *
+ * @module
+ */
+
+import { ERRNO } from "../../ffi/errno.ts";
+import { receiveDatagram } from "../netlink/socket.ts";
+import { mptcpConnections } from "../netlink/sock_diag.ts";
+import { decodeMptcpInfo } from "../info.ts";
+import { type Reactor, reactor, Source } from "../reactor.ts";
+import { systemError, toNetAddr } from "../socket.ts";
+import { listEndpoints } from "./endpoints.ts";
+import { decodeEvents } from "./events.ts";
+import { KernelPathManager, refusal } from "./kernel.ts";
+import { getLimits } from "./limits.ts";
+import type { MptcpConnection, MptcpEvent, StateEvent } from "./types.ts";
+
+/** Events as they come; leaving the loop or closing it ends the subscription. */
+export interface MptcpEvents extends AsyncIterableIterator<MptcpEvent, undefined>, Disposable {
+  /** The next event, waiting for it. */
+  next(): Promise<IteratorResult<MptcpEvent, undefined>>;
+  /** Ends the subscription: what waits is done. */
+  return(): Promise<IteratorResult<MptcpEvent, undefined>>;
+  /** The events themselves. */
+  [Symbol.asyncIterator](): MptcpEvents;
+  /** Ends the subscription, once. */
+  close(): void;
+  /** Lets waiting for an event keep the process alive: how it begins. */
+  ref(): void;
+  /** Lets the process end though an event is waited for. */
+  unref(): void;
+}
+
+/** What an event stream is made of. */
+export interface EventStreamOptions {
+  readonly netns?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Only the events of this connection. */
+  readonly token?: number | undefined;
+}
+
+type Result = IteratorResult<MptcpEvent, undefined>;
+
+const DONE: Result = { done: true, value: undefined };
+
+/** {@linkcode MptcpEvents} by a netlink socket of its own. */
+export class EventStream extends Source implements MptcpEvents {
+  readonly #reactor: Reactor = reactor();
+  readonly #kernel: KernelPathManager;
+  readonly #options: EventStreamOptions;
+  readonly #events: MptcpEvent[] = [];
+  #waiting: PromiseWithResolvers<Result>[] = [];
+  #lost = false;
+  /** The reason of an abort that nobody has been told of. */
+  #aborted: { readonly reason: unknown } | null = null;
+
+  /** Subscribes: what happens from now on is an event. */
+  constructor(options: EventStreamOptions) {
+    options.signal?.throwIfAborted();
+    const kernel = new KernelPathManager(options.netns);
+    super(kernel.fd);
+    this.#kernel = kernel;
+    this.#options = options;
+    const result = kernel.subscribe();
+    if (result < 0) {
+      kernel.close();
+      throw refusal(result, "", {
+        operation: "subscribe to events",
+        name: "NETLINK_ADD_MEMBERSHIP",
+        since: "5.12",
+      });
+    }
+    options.signal?.addEventListener("abort", this.#onAbort);
+  }
+
+  async next(): Promise<Result> {
+    if (this.#aborted !== null) throw this.#takeReason(this.#aborted);
+    if (this.fd < 0) return DONE;
+    const hasBudget = this.#reactor.budget-- > 0;
+    if (hasBudget && this.#waiting.length === 0) {
+      const event = this.#take();
+      if (event !== null) return { done: false, value: event };
+    }
+    if (hasBudget) this.#reactor.begin(this);
+    else this.#reactor.defer(this);
+    const waiting = Promise.withResolvers<Result>();
+    this.#waiting.push(waiting);
+    return await waiting.promise;
+  }
+
+  return(): Promise<Result> {
+    this.close();
+    return Promise.resolve(DONE);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  close(): void {
+    this.#end(({ resolve }) => resolve(DONE));
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  ref(): void {
+    this.#reactor.setRef(this, true);
+  }
+
+  unref(): void {
+    this.#reactor.setRef(this, false);
+  }
+
+  override onReady(): void {
+    while (this.#waiting.length > 0) {
+      let event;
+      try {
+        event = this.#take();
+      } catch (error) {
+        this.#end(({ reject }) => reject(error));
+        return;
+      }
+      if (event === null) return;
+      this.#reactor.end(this);
+      this.#waiting.shift()!.resolve({ done: false, value: event });
+    }
+  }
+
+  readonly #onAbort = (): void => {
+    const { reason } = this.#options.signal!;
+    if (this.#waiting.length === 0) this.#aborted = { reason };
+    this.#end(({ reject }) => reject(reason));
+  };
+
+  #takeReason({ reason }: { readonly reason: unknown }): unknown {
+    this.#aborted = null;
+    return reason;
+  }
+
+  #end(settle: (waiting: PromiseWithResolvers<Result>) => void): void {
+    if (this.fd < 0) return;
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#reactor.forget(this);
+    this.fd = -1;
+    this.#kernel.close();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const one of waiting) {
+      this.#reactor.end(this);
+      settle(one);
+    }
+  }
+
+  /** The next event if there is one. */
+  #take(): MptcpEvent | null {
+    while (this.#events.length === 0) {
+      if (!this.readable) return null;
+      this.#receive();
+    }
+    return this.#events.shift()!;
+  }
+
+  #receive(): void {
+    const datagram = receiveDatagram(this.fd);
+    if (typeof datagram !== "number") {
+      this.#events.push(...decodeEvents(datagram).filter((event) => this.#isWanted(event)));
+    } else if (datagram === -ERRNO.ENOBUFS) {
+      // What is queued is older than the gap; the kernel adds nothing until all of it is read.
+      this.#lost = true;
+    } else if (datagram === -ERRNO.EAGAIN) {
+      this.readable = false;
+      if (this.#lost) this.#events.push({ type: "lost" }, this.#state());
+      this.#lost = false;
+    } else {
+      throw systemError("recv", datagram, { operation: "read events" });
+    }
+  }
+
+  #isWanted(event: MptcpEvent): boolean {
+    const { token } = this.#options;
+    return token === undefined || ("token" in event && event.token === token);
+  }
+
+  #state(): StateEvent {
+    const { netns, token } = this.#options;
+    using kernel = new KernelPathManager(netns);
+    return {
+      type: "state",
+      connections: listConnections(netns)
+        .filter((connection) => token === undefined || connection.token === token),
+      endpoints: listEndpoints(kernel, netns),
+      limits: getLimits(kernel),
+    };
+  }
+}
+
+/** The MPTCP connections of a network namespace. */
+export function listConnections(netns?: string): MptcpConnection[] {
+  return mptcpConnections(netns).flatMap(({ info, local, remote }) => {
+    const { token, subflowsTotal, flags } = decodeMptcpInfo(info);
+    if (token === undefined || flags?.fallback) return [];
+    return [{ token, subflowsTotal, localAddr: netAddr(local), remoteAddr: netAddr(remote) }];
+  });
+}
+
+function netAddr(sockaddr: Uint8Array) {
+  const { hostname, port } = toNetAddr(sockaddr);
+  return { hostname, port };
+}

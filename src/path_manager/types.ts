@@ -1,0 +1,246 @@
+/**
+ * The public types of the path manager.
+ *
+ * @module
+ */
+
+/** What an endpoint is for: `MPTCP_PM_ADDR_FLAG_*`. All are off unless said otherwise. */
+export interface EndpointFlags {
+  /** Announce the address to peers, which may then open subflows to it. A server's flag. */
+  signal?: boolean;
+  /** Open a subflow from the address to the peer. A client's flag. */
+  subflow?: boolean;
+  /** Have its subflows used only while no other path works. */
+  backup?: boolean;
+  /**
+   * With `subflow`: open one to each address of the peer, not to the first alone. Not with `signal`.
+   * Since 5.15.
+   */
+  fullmesh?: boolean;
+  /** With `subflow`: use the address to answer announcements of the peer. Since 6.18. */
+  laminar?: boolean;
+}
+
+/** An endpoint to add. */
+export interface EndpointOptions extends EndpointFlags {
+  /** An IPv4 or IPv6 address of this host. */
+  address: string;
+  /** 1 to 255; left out, the kernel takes the next free one. */
+  id?: number;
+  /**
+   * Where to take subflows on an announced address; left out, it is the port of the connection. Only
+   * with `signal` and without `subflow`: the kernel opens a listener of its own.
+   */
+  port?: number;
+  /** The name of the interface that subflows from this address go out by. */
+  device?: string;
+}
+
+/** An endpoint as the kernel has it. */
+export interface Endpoint {
+  /** 1 to 255; it is also the address id that peers see. */
+  readonly id: number;
+  /** An IPv4 or IPv6 address. */
+  readonly address: string;
+  /** Where the kernel listens for subflows; undefined where it is the port of the connection. */
+  readonly port?: number | undefined;
+  /** The name of the interface; undefined where none was chosen. */
+  readonly device?: string | undefined;
+  /** It is announced to peers. */
+  readonly signal: boolean;
+  /** Subflows are opened from it. */
+  readonly subflow: boolean;
+  /** Its subflows are used only while no other path works. */
+  readonly backup: boolean;
+  /** Subflows are opened from it to each address of the peer. */
+  readonly fullmesh: boolean;
+  /** It is used to answer announcements of the peer. */
+  readonly laminar: boolean;
+  /** Made by the kernel for a connection that came to an address without an endpoint. */
+  readonly implicit: boolean;
+}
+
+/** How far the kernel's path manager goes, for each connection of a network namespace. */
+export interface PathManagerLimits {
+  /** Subflows beside the first, 0 to 8. The kernel begins with 2. */
+  subflows: number;
+  /** Addresses announced by the peer that are used, 0 to 8. The kernel begins with 0. */
+  addAddrAccepted: number;
+}
+
+/** An IP address, and a port where there is one. */
+export interface PathAddress {
+  /** An IP address. */
+  readonly hostname: string;
+  /** 1 to 65535; undefined where none was given. */
+  readonly port?: number | undefined;
+}
+
+/** The two ends of a subflow, as `Subflow` of a connection has them. */
+export interface SubflowEnds {
+  /** This end. */
+  readonly localAddr: { readonly hostname: string; readonly port: number };
+  /** The other end. */
+  readonly remoteAddr: { readonly hostname: string; readonly port: number };
+}
+
+/** An address to announce on one connection. */
+export interface AnnounceOptions {
+  /** An IPv4 or IPv6 address of this host. */
+  address: string;
+  /** 1 to 255: the address id, the same for all that is done with this address. */
+  id: number;
+  /** Where to take subflows; left out, it is the port of the connection. */
+  port?: number;
+  /** The name of the interface. */
+  device?: string;
+}
+
+/** A subflow to open on one connection. */
+export interface CreateSubflowOptions {
+  /** An IPv4 or IPv6 address of this host. */
+  localAddress: string;
+  /** 1 to 255: the address id of `localAddress`. */
+  localId: number;
+  /** The name of the interface to go out by. */
+  device?: string;
+  /** An address of the peer. */
+  remoteAddress: string;
+  /** The port there. */
+  remotePort: number;
+  /** Have the peer send on it only while no other path works. */
+  backup?: boolean;
+}
+
+/** An MPTCP connection of this network namespace, of this process or of another. */
+export interface MptcpConnection {
+  /** Names it, as in events. */
+  readonly token: number;
+  /** This end of the first subflow. */
+  readonly localAddr: PathAddress;
+  /** The other end of it. */
+  readonly remoteAddr: PathAddress;
+  /** Subflows, the first included; undefined before 6.8. */
+  readonly subflowsTotal?: number | undefined;
+}
+
+/** A connection came about (`MPTCP_EVENT_CREATED`), or can have more subflows (`..._ESTABLISHED`). */
+export interface ConnectionEvent {
+  /** Says which of the two it is. */
+  readonly type: "created" | "established";
+  /** Names the connection: `info().token` of an `MptcpConn`. */
+  readonly token: number;
+  /** This end. */
+  readonly localAddr: PathAddress;
+  /** The other end. */
+  readonly remoteAddr: PathAddress;
+  /** True at the end that accepted. */
+  readonly serverSide: boolean;
+  /** The peer wants no subflow to the address that it was first reached at. */
+  readonly denyJoinInitialAddr: boolean;
+}
+
+/** A connection has ended (`MPTCP_EVENT_CLOSED`). */
+export interface ClosedEvent {
+  /** Says which event it is. */
+  readonly type: "closed";
+  /** Names the connection. */
+  readonly token: number;
+}
+
+/** The peer has announced an address (`MPTCP_EVENT_ANNOUNCED`). */
+export interface AnnouncedEvent {
+  /** Says which event it is. */
+  readonly type: "announced";
+  /** Names the connection. */
+  readonly token: number;
+  /** The peer's id for the address. */
+  readonly remoteId: number;
+  /** With a port only if it is not the connection's. */
+  readonly remoteAddr: PathAddress;
+}
+
+/** The peer has withdrawn an address (`MPTCP_EVENT_REMOVED`). */
+export interface RemovedEvent {
+  /** Says which event it is. */
+  readonly type: "removed";
+  /** Names the connection. */
+  readonly token: number;
+  /** The peer's id for the address. */
+  readonly remoteId: number;
+}
+
+/** A subflow came, went, or changed its priority (`MPTCP_EVENT_SUB_*`). */
+export interface SubflowEvent {
+  /** Says which of the three it is. */
+  readonly type: "subflow-established" | "subflow-closed" | "subflow-priority";
+  /** Names the connection. */
+  readonly token: number;
+  /** This end. */
+  readonly localAddr: PathAddress;
+  /** The other end. */
+  readonly remoteAddr: PathAddress;
+  /** The address id of this end; 0 is the first subflow's. */
+  readonly localId: number;
+  /** The address id of the other end. */
+  readonly remoteId: number;
+  /** Whether the subflow is a backup. */
+  readonly backup: boolean;
+  /** The name of an errno, as "ECONNRESET", where the subflow failed. */
+  readonly error?: string | undefined;
+  /** Why the peer reset the subflow: the reason of MP_TCPRST (RFC 8684, 3.6). */
+  readonly resetReason?: number | undefined;
+  /** The index of the interface. */
+  readonly interfaceIndex?: number | undefined;
+}
+
+/** The kernel listens on an announced port, or does so no more (`MPTCP_EVENT_LISTENER_*`). Since 6.2. */
+export interface ListenerEvent {
+  /** Says which of the two it is. */
+  readonly type: "listener-created" | "listener-closed";
+  /** This end. */
+  readonly localAddr: PathAddress;
+}
+
+/**
+ * Events came faster than they were read, and some are lost. The events before it happened before the
+ * gap; a {@linkcode StateEvent} follows.
+ */
+export interface LostEvent {
+  /** Says which event it is. */
+  readonly type: "lost";
+}
+
+/** What there is at this moment, after a gap: to begin anew from. */
+export interface StateEvent {
+  /** Says which event it is. */
+  readonly type: "state";
+  /** The MPTCP connections of the namespace; the one that the subscription is about, if it is about one. */
+  readonly connections: readonly MptcpConnection[];
+  /** The endpoints, by id. */
+  readonly endpoints: readonly Endpoint[];
+  /** The limits. */
+  readonly limits: PathManagerLimits;
+}
+
+/** An event that this module does not know: of a newer kernel. */
+export interface UnknownEvent {
+  /** Says which event it is. */
+  readonly type: "unknown";
+  /** Its number in `enum mptcp_event_type`. */
+  readonly number: number;
+  /** Names the connection, where the event is about one. */
+  readonly token?: number | undefined;
+}
+
+/** What happens to the MPTCP connections of a network namespace. */
+export type MptcpEvent =
+  | ConnectionEvent
+  | ClosedEvent
+  | AnnouncedEvent
+  | RemovedEvent
+  | SubflowEvent
+  | ListenerEvent
+  | LostEvent
+  | StateEvent
+  | UnknownEvent;
