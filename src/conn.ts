@@ -109,12 +109,11 @@ export class Conn implements MptcpConn {
   }
 
   get protocol(): Protocol | "unknown" {
-    if (this.#remains !== null) return this.#remains.protocol;
+    if (this.#finalProtocol !== null) return this.#finalProtocol;
     return this.#origin.fallback === null ? wireProtocol(this.#stream.fd) : "tcp";
   }
 
   get fallback(): Fallback | null {
-    if (this.#remains !== null) return this.#remains.fallback;
     return this.protocol === "tcp" ? this.#origin.fallback ?? this.#origin.peer : null;
   }
 
@@ -133,7 +132,7 @@ export class Conn implements MptcpConn {
   /** Keeps what can be asked of a closed connection and only the descriptor knows. */
   #remember(): void {
     if (this.#stream.fd < 0) return;
-    this.#remains = { protocol: this.protocol, fallback: this.fallback };
+    this.#finalProtocol = this.protocol;
     try {
       this.#localSockaddr ??= localSockaddr(this.#stream.fd);
     } catch {

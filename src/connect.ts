@@ -16,6 +16,7 @@ import {
   resolveTargets,
   type Target,
 } from "./address.ts";
+import { mptcpClientOrigin } from "./blackhole.ts";
 import { Conn } from "./conn.ts";
 import { MptcpError } from "./error.ts";
 import { abortable, type Contender, happyEyeballs, interleave } from "./happy_eyeballs.ts";
@@ -154,8 +155,11 @@ class Attempt implements Contender<MptcpConn> {
     } catch (error) {
       throw this.#located(error);
     }
+    const origin = fallback === null
+      ? mptcpClientOrigin(fd, sockaddr, this.#request.netns)
+      : { fallback, peer: PEER_OF_CLIENT };
     this.#stream = null;
-    return new Conn(stream, sockaddr, { fallback, peer: PEER_OF_CLIENT });
+    return new Conn(stream, sockaddr, origin);
   }
 
   /** Closes the socket unless it has become a connection. */

@@ -4,12 +4,12 @@
  * @module
  */
 
-import { AF_INET, AF_INET6, IPPROTO_MPTCP, IPPROTO_TCP } from "../ffi/abi.ts";
+import { IPPROTO_MPTCP, IPPROTO_TCP } from "../ffi/abi.ts";
 import { ERRNO, errnoName } from "../ffi/errno.ts";
-import { getenv, libc, unsupportedPlatform } from "../ffi/runtime.ts";
+import { getenv, libc } from "../ffi/runtime.ts";
 import { MptcpError } from "./error.ts";
 import { check, openSocket, systemError } from "./socket.ts";
-import type { Fallback, MptcpMode, MptcpSupport, Protocol } from "./types.ts";
+import type { Fallback, MptcpMode, Protocol } from "./types.ts";
 
 /** A new socket, and how it came to be what it is. */
 export interface OpenedSocket {
@@ -101,13 +101,15 @@ function socketError(result: number): MptcpError {
   return systemError("socket", result, advice === undefined ? {} : { advice });
 }
 
-function switchedOff(mode: MptcpMode): Fallback | null {
+/** Why MPTCP sockets are not even asked for; `null` where they are. */
+export function switchedOff(mode: MptcpMode): Fallback | null {
   if (mode === "off") return OFF_BY_CALLER;
   const value = getenv("NO_MPTCP");
   return value === null || value === "" || value === "0" ? null : OFF_BY_ENVIRONMENT;
 }
 
-function kernelFallback(result: number): Fallback {
+/** The fallback for a refusal of the kernel. */
+export function kernelFallback(result: number): Fallback {
   const code = errnoName(-result);
   const reason = REFUSALS[result] ?? "this kernel has no IPv6";
   return {
@@ -124,40 +126,8 @@ function requiredError(fallback: Fallback, errno?: number): MptcpError {
   });
 }
 
-/**
- * Asks the kernel for MPTCP sockets, and says what it answers. Nothing is concluded from a version
- * number, and nothing is remembered: the answer is that of this moment. Elsewhere than on Linux nothing
- * is asked.
- *
- * Requires `--allow-ffi` in Deno.
- *
- * @param options `netns`: ask in a network namespace, a name under /run/netns or a path.
- * @throws {MptcpError} code "EMFILE" when there is no descriptor to ask with; "ENOENT" and "EPERM"
- * when the namespace does not exist or may not be entered.
- *
- * @example
- * ```ts
- * import { mptcpSupport } from "@multipath/mptcp";
- *
- * const { supported, fallback } = mptcpSupport();
- * console.log(supported ? "MPTCP" : fallback?.detail);
- * ```
- */
-export function mptcpSupport(options: { netns?: string } = {}): MptcpSupport {
-  const platform = unsupportedPlatform();
-  if (platform !== null) {
-    return { supported: false, ipv4: false, ipv6: false, fallback: noPlatform(platform) };
-  }
-  const v4 = probe(AF_INET, options.netns);
-  const v6 = probe(AF_INET6, options.netns);
-  const off = switchedOff("prefer");
-  const refused = v4 === 0 || v6 === 0 ? null : kernelFallback(v4);
-  const fallback = refused ?? off;
-  return { supported: fallback === null, ipv4: v4 === 0, ipv6: v6 === 0, fallback };
-}
-
 /** 0 if the kernel makes an MPTCP socket, or its refusal. */
-function probe(domain: number, netns?: string): number {
+export function probe(domain: number, netns?: string): number {
   const fd = openSocket(domain, IPPROTO_MPTCP, netns);
   if (fd < 0 && !isRefusal(fd)) throw socketError(fd);
   if (fd < 0) return fd;
