@@ -14,6 +14,7 @@ import {
   NLM_F_DUMP,
   NLM_F_DUMP_INTR,
   NLM_F_REQUEST,
+  NLMSG_ERROR,
   SOCK_RAW,
   sockaddr_nl,
   SOL_NETLINK,
@@ -31,6 +32,8 @@ export interface Reply {
   readonly text: string;
   /** The messages of the answer, without acknowledgements. */
   readonly messages: readonly Message[];
+  /** True of a dump that is not of one moment. */
+  readonly interrupted: boolean;
 }
 
 /** Longer than any datagram of the kernel: it fills 32 KiB at most, whatever the receiver offers. */
@@ -89,8 +92,7 @@ export class NetlinkSocket implements Disposable {
   dump(type: number, payload: Uint8Array): Reply {
     for (let attempt = 1;; attempt++) {
       const reply = this.#exchange(type, NLM_F_REQUEST | NLM_F_DUMP, payload);
-      const interrupted = reply.messages.some(({ flags }) => flags & NLM_F_DUMP_INTR);
-      if (!interrupted || attempt === DUMP_ATTEMPTS) return reply;
+      if (!reply.interrupted || attempt === DUMP_ATTEMPTS) return reply;
     }
   }
 
@@ -108,12 +110,14 @@ export class NetlinkSocket implements Disposable {
     const seq = this.#seq = (this.#seq + 1) >>> 0;
     this.#send(encodeMessage({ type, flags, seq, payload }));
     const messages: Message[] = [];
+    let interrupted = false;
     for (;;) {
       for (const message of parseMessages(this.#receive())) {
         // Left over from a request that broke off.
         if (message.seq !== seq) continue;
+        interrupted ||= (message.flags & NLM_F_DUMP_INTR) !== 0 && message.type !== NLMSG_ERROR;
         const outcome = outcomeOf(message);
-        if (outcome !== null) return { ...outcome, messages };
+        if (outcome !== null) return { ...outcome, messages, interrupted };
         messages.push(message);
       }
     }
