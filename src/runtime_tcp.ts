@@ -22,10 +22,10 @@ import type { CommonOptions } from "./options.ts";
 import { formatHostPort } from "./socket.ts";
 import { closedError } from "./stream.ts";
 import { ConnStreams } from "./streams.ts";
+import type { MptcpInfo } from "./info_types.ts";
 import type {
   Fallback,
   MptcpConn,
-  MptcpInfo,
   MptcpListener,
   NetAddr,
   SocketOptions,
@@ -289,7 +289,8 @@ class RuntimeConn implements MptcpConn {
   }
 
   subflows(): Subflow[] {
-    return this.#closed ? [] : [{ localAddr: this.localAddr, remoteAddr: this.remoteAddr }];
+    const { localAddr, remoteAddr } = this;
+    return this.#closed ? [] : [{ localAddr, remoteAddr, tcp: {} }];
   }
 
   #assertOpen(): void {

@@ -77,7 +77,8 @@ export function runtimeFallback(platform: string, mode: MptcpMode = "prefer"): F
   return fallback;
 }
 
-function noPlatform(platform: string): Fallback {
+/** The fallback of a platform that cannot have MPTCP. */
+export function noPlatform(platform: string): Fallback {
   return { reason: "not-linux", detail: `No MPTCP here: ${platform}` };
 }
 

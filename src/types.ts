@@ -301,7 +301,7 @@ export interface Subflow {
   readonly localAddr: NetAddr;
   /** The other end. */
   readonly remoteAddr: NetAddr;
-  /** The kernel's figures about it. */
+  /** The kernel's figures about it; none where the runtime's own TCP stands in. */
   readonly tcp: TcpInfo;
 }
 

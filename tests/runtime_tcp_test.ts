@@ -96,6 +96,7 @@ test("a connection has one subflow and no MPTCP_INFO", async () => {
   assertEquals(client.subflows(), [{
     localAddr: server.remoteAddr,
     remoteAddr: server.localAddr,
+    tcp: {},
   }]);
   client.close();
   assertEquals(client.subflows(), []);
