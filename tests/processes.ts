@@ -44,9 +44,13 @@ export interface Netns extends Disposable {
   readonly name: string;
 }
 
-/** Runs a program to its end and gives its output; throws unless it succeeds. */
-export function run(command: string, args: string[]): string {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: "utf8" });
+/**
+ * Runs a program to its end, with a text on its standard input, and gives its output; throws unless
+ * it succeeds.
+ */
+export function run(command: string, args: string[], input = ""): string {
+  const settings = { encoding: "utf8", input, cwd: ROOT } as const;
+  const { status, stdout, stderr, error } = spawnSync(command, args, settings);
   if (status === 0) return stdout;
   throw new Error(`${command} ${args.join(" ")}: status ${status}: ${stderr}${error ?? ""}`);
 }

@@ -1,0 +1,349 @@
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { once } from "node:events";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import process from "node:process";
+import { CommandError } from "../bench/lab/command.ts";
+import { drop, stripMptcp } from "../bench/lab/firewall.ts";
+import { createLab, type Host, type Lab, labUnavailable } from "../bench/lab/lab.ts";
+import { labNamespaces, namespacePath, removeNamespace } from "../bench/lab/namespaces.ts";
+import { inUserNamespace, userNamespaceUnavailable } from "../bench/lab/rights.ts";
+import { connectMptcp, listenMptcp, type MptcpError, mptcpSupport } from "../mod.ts";
+import type { ConnectMptcpOptions, MptcpConn } from "../src/types.ts";
+import { test } from "./harness.ts";
+import { LineProcess, run, runtimeCommand, STDIN } from "./processes.ts";
+import { bytesOf, delay, type Pair, readUpTo, writeAll } from "./sockets.ts";
+
+const noLab = labUnavailable();
+const noMptcpLab = noLab ?? (mptcpSupport().supported ? null : mptcpSupport().fallback!.detail);
+const noUserNamespace = userNamespaceUnavailable();
+
+/** Both ends of a connection over a path of the lab. */
+async function connectedIn(
+  { client, server }: Lab,
+  options: Partial<ConnectMptcpOptions> = {},
+): Promise<Pair> {
+  using stack = new DisposableStack();
+  // Open as long as the connection: it takes the requests to join it as well.
+  const listener = stack.use(listenMptcp({ netns: server.name, hostname: "::" }));
+  const target = { netns: client.name, hostname: server.address(), port: listener.addr.port };
+  const [near, far] = await Promise.all([
+    connectMptcp({ ...target, ...options }),
+    listener.accept(),
+  ]);
+  stack.use(near);
+  stack.use(far);
+  const opened = stack.move();
+  return { client: near, server: far, [Symbol.dispose]: () => opened.dispose() };
+}
+
+/** Waits for the kernel to open that many subflows. */
+async function untilSubflows(conn: MptcpConn, count: number): Promise<void> {
+  const deadline = Date.now() + 2000;
+  while (conn.subflows().length < count) {
+    if (Date.now() > deadline) throw new Error(`${conn.subflows().length} subflows after 2 s`);
+    await delay(10);
+  }
+}
+
+/** A counter of the kernel, as "MPTcpExt MPJoinAckRx". */
+async function counter(host: Host, group: string, name: string): Promise<number> {
+  const lines = (await host.run(["cat", "/proc/net/netstat"])).split("\n");
+  const [names, values] = lines.filter((line) => line.startsWith(`${group}:`));
+  return Number(values!.split(" ")[names!.split(" ").indexOf(name)]);
+}
+
+function remoteHosts(conn: MptcpConn): string[] {
+  return conn.subflows().map(({ remoteAddr }) => remoteAddr.hostname).sort();
+}
+
+// The family that a client connects by, and the one of the address that the server announces.
+for (const [first, second] of [[4, 4], [6, 6], [4, 6], [6, 4]] as const) {
+  test(`a lab gives an IPv${first} connection an IPv${second} path beside its first`, {
+    skip: noMptcpLab,
+  }, async () => {
+    await using lab = await createLab({ signal: second });
+    const { client, server } = lab;
+    using pair = await connectedIn(lab, { hostname: server.address(1, first) });
+    for (const conn of [pair.client, pair.server]) await untilSubflows(conn, 2);
+
+    assertEquals([pair.client.protocol, pair.server.protocol], ["mptcp", "mptcp"]);
+    const servers = [server.address(1, first), server.address(2, second)].sort();
+    const clients = [client.address(1, first), client.address(2, second)].sort();
+    assertEquals([remoteHosts(pair.client), remoteHosts(pair.server)], [servers, clients]);
+    assertEquals(await counter(server, "MPTcpExt", "MPJoinAckRx"), 1);
+    await writeAll(pair.client, bytesOf("over two paths"));
+    assertEquals(await readUpTo(pair.server, 14), bytesOf("over two paths"));
+  });
+}
+
+test("a lab with no announced address has connections of one path", {
+  skip: noMptcpLab,
+}, async () => {
+  await using lab = await createLab({ signal: null });
+  using pair = await connectedIn(lab);
+  // The server announces nothing later on to a client that it has not heard of since the handshake.
+  await writeAll(pair.client, bytesOf("hello"));
+  await readUpTo(pair.server, 5);
+  await delay(500);
+  assertEquals([pair.client.subflows().length, pair.client.protocol], [1, "mptcp"]);
+  await lab.server.addEndpoint(lab.server.address(2), "signal");
+  await untilSubflows(pair.client, 2);
+});
+
+test(
+  "a lab's limits keep the kernel from opening more subflows",
+  { skip: noMptcpLab },
+  async () => {
+    await using lab = await createLab({ paths: [{}, {}, {}] });
+    await lab.client.setLimits({ subflows: 1, addAddrAccepted: 8 });
+    using pair = await connectedIn(lab);
+    await untilSubflows(pair.client, 2);
+    await delay(300);
+    assertEquals(pair.client.subflows().length, 2);
+  },
+);
+
+test("a lab is gone when it is disposed of, with what was started in it", {
+  skip: noLab,
+}, async () => {
+  const before = labNamespaces();
+  let child, grandchild;
+  {
+    await using lab = await createLab();
+    child = lab.server.spawn(["sh", "-c", "sleep 1000 & echo $!; wait"], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    grandchild = Number((await once(child.stdout!, "data"))[0]);
+    assertEquals(labNamespaces().length, before.length + 2);
+    assert(existsSync(namespacePath(lab.client.name)));
+    assertEquals(await lab.client.run(["cat"], { input: "hello" }), "hello");
+  }
+  assertEquals(labNamespaces(), before);
+  assertEquals(child.signalCode, "SIGKILL");
+  assert(!isRunning(grandchild), "a grandchild has survived");
+});
+
+/** A killed process without a parent that waits for it is still there, as a zombie. */
+function isRunning(pid: number): boolean {
+  assert(pid > 0);
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+test("a set-up step that fails is named, and leaves nothing behind", { skip: noLab }, async () => {
+  const before = labNamespaces();
+  await assertRejects(
+    () => createLab({ sysctls: { "net.no.such": 1 } }),
+    CommandError,
+    "/proc/sys/net/no/such: No such file",
+  );
+  // Namespaces and links have been made by then.
+  await assertRejects(
+    () => createLab({ paths: [{}, { rate: NaN }] }),
+    RangeError,
+    "Path 2: no rate is NaN",
+  );
+  assertEquals(labNamespaces(), before);
+});
+
+test("a lab removes what a killed process has left of its own, with the processes in it", {
+  skip: noLab,
+}, async () => {
+  const program = `
+    import { createLab } from "./bench/lab/lab.ts";
+    const lab = await createLab();
+    const sleeper = lab.server.spawn(["sleep", "1000"]);
+    console.log(JSON.stringify([lab.client.name, lab.server.name, sleeper.pid]));
+    setInterval(() => {}, 1000);`;
+  let left: [string, string, number];
+  {
+    await using crashed = new LineProcess([...runtimeCommand(), ...STDIN], program);
+    left = await crashed.next();
+  }
+  const [client, server, sleeper] = left;
+  assert(labNamespaces().includes(client) && isRunning(sleeper));
+
+  await using lab = await createLab();
+  const names = labNamespaces();
+  assertEquals([names.includes(client), names.includes(server)], [false, false]);
+  assert(names.includes(lab.client.name));
+  assert(!isRunning(sleeper), "a process has survived");
+});
+
+test("a lab touches no namespace that it did not make", { skip: noLab }, async () => {
+  const name = `mp-test-${process.pid}-foreign`;
+  run("ip", ["netns", "add", name]);
+  try {
+    await assertRejects(() => removeNamespace(name), Error, "it stays");
+    await using _lab = await createLab();
+    assert(existsSync(namespacePath(name)));
+  } finally {
+    run("ip", ["netns", "del", name]);
+  }
+});
+
+test("a lab's links have the rates that they were given", { skip: noLab }, async () => {
+  await using lab = await createLab({ paths: [{ rate: 20 }], signal: null });
+  using pair = await connectedIn(lab);
+  const bytes = 1_000_000;
+  const started = performance.now();
+  await Promise.all([
+    writeAll(pair.client, new Uint8Array(bytes)),
+    readUpTo(pair.server, bytes),
+  ]);
+  // 400 ms at 20 Mbit/s, and a few without a limit; the bucket lets 32 KiB pass at once.
+  assert(performance.now() - started > 380, "faster than the link");
+});
+
+/** Whether a client gets a connection to an address of the lab in time, in milliseconds. */
+async function reaches(lab: Lab, hostname: string, time: number): Promise<boolean> {
+  try {
+    const signal = AbortSignal.timeout(time);
+    using _pair = await connectedIn(lab, { hostname, signal, mptcp: "off" });
+    return true;
+  } catch (error) {
+    const { name, code } = error as MptcpError;
+    assert(name === "TimeoutError" || code === "ENETUNREACH", String(error));
+    return false;
+  }
+}
+
+for (const version of [4, 6] as const) {
+  test(`a path of a lab can be cut and mended, over IPv${version} too`, {
+    skip: noLab,
+  }, async () => {
+    await using lab = await createLab();
+    const { client, server } = lab;
+    const [other, cut] = [server.address(1, version), server.address(2, version)];
+    assert(await reaches(lab, cut, 5000));
+    for (const end of [client, server]) {
+      await end.setLink(2, "down");
+      assert(!await reaches(lab, cut, 500));
+      assert(await reaches(lab, other, 5000));
+      await end.setLink(2, "up");
+      assert(await reaches(lab, cut, 5000));
+
+      await end.addRules(...drop(2));
+      assert(!await reaches(lab, cut, 500));
+      assert(await reaches(lab, other, 5000));
+      await end.clearRules();
+      assert(await reaches(lab, cut, 5000));
+    }
+  });
+}
+
+test("a middlebox in a lab that takes the MPTCP option away leaves a TCP connection", {
+  skip: noMptcpLab,
+}, async () => {
+  await using lab = await createLab();
+  await lab.server.addRules(...stripMptcp(1));
+  using pair = await connectedIn(lab);
+  assertEquals([pair.client.protocol, pair.server.protocol], ["tcp", "tcp"]);
+  assertEquals(pair.client.fallback!.reason, "peer");
+  await lab.server.clearRules();
+  using second = await connectedIn(lab);
+  assertEquals(second.client.protocol, "mptcp");
+});
+
+test("a lab's hosts have their own settings of the kernel", { skip: noMptcpLab }, async () => {
+  await using lab = await createLab({ sysctls: { "net.mptcp.add_addr_timeout": 7 } });
+  for (const host of [lab.client, lab.server]) {
+    const value = await host.run(["cat", "/proc/sys/net/mptcp/add_addr_timeout"]);
+    assertEquals(value.trim(), "7");
+  }
+  await lab.client.setSysctls({ "net.mptcp.enabled": 0 });
+  using pair = await connectedIn(lab);
+  assertEquals(pair.client.fallback!.code, "ENOPROTOOPT");
+  assertEquals(pair.server.fallback!.reason, "peer");
+});
+
+const TCP = "/proc/sys/net/ipv4/tcp_";
+const allowed = () => readFileSync(`${TCP}allowed_congestion_control`, "utf8");
+const restricted = readFileSync(`${TCP}available_congestion_control`, "utf8").trim().split(" ")
+  .find((name) => !allowed().trim().split(" ").includes(name));
+
+test("a lab uses a congestion control that the machine does not allow to all", {
+  skip: noLab ?? (restricted === undefined ? "all there are are allowed to all" : null) ??
+    readOnly(`${TCP}allowed_congestion_control`),
+}, async () => {
+  const before = allowed();
+  await using lab = await createLab({
+    sysctls: { "net.ipv4.tcp_congestion_control": restricted! },
+  });
+  for (const host of [lab.client, lab.server]) {
+    const name = await host.run(["cat", `${TCP}congestion_control`]);
+    assertEquals(name.trim(), restricted);
+  }
+  assertEquals(allowed(), before);
+  const unknown = { "net.ipv4.tcp_congestion_control": "nonesuch" };
+  await assertRejects(
+    () => lab.client.setSysctls(unknown),
+    Error,
+    "tcp_allowed_congestion_control",
+  );
+  assertEquals(allowed(), before);
+});
+
+/** Why a file cannot be written; `null` if it can. */
+function readOnly(path: string): string | null {
+  try {
+    accessSync(path, constants.W_OK);
+    return null;
+  } catch {
+    return `${path} is read-only here`;
+  }
+}
+
+test("a command that fails in a lab says what it was and why", { skip: noLab }, async () => {
+  await using lab = await createLab();
+  const failing = lab.client.run(["sh", "-c", "echo no luck >&2; exit 3"]);
+  const error = await assertRejects(() => failing, CommandError, "no luck");
+  assertStringIncludes(error.message, lab.client.name);
+  await assertRejects(
+    () => lab.client.run(["sleep", "1000"], { timeout: 50 }),
+    CommandError,
+    "SIGKILL",
+  );
+});
+
+test("a lab knows its paths", { skip: noLab }, async () => {
+  await using lab = await createLab();
+  assertEquals(lab.server.address(2, 6), "fd77:2::2");
+  for (const path of [0, 3, 1.5, NaN]) {
+    assertThrows(() => lab.client.address(path), RangeError, "this lab has 1 to 2");
+  }
+  await assertRejects(() => createLab({ paths: [] }), RangeError, "1 to 8");
+});
+
+test("anybody can make a lab in namespaces of their own", { skip: noUserNamespace }, () => {
+  const program = `
+    import { createLab, labUnavailable } from "./bench/lab/lab.ts";
+    await using lab = await createLab({ paths: [{ rate: 10 }, {}] });
+    const uplink = await lab.client.run(["cat", "/proc/net/dev"]);
+    console.log(labUnavailable(), uplink.includes("path2"));`;
+  const command = inUserNamespace([...runtimeCommand(), ...STDIN]);
+  assertEquals(run(command[0]!, command.slice(1), program).trim(), "null true");
+});
+
+test("where no lab can be made the reason says what is missing", { skip: noUserNamespace }, () => {
+  const program = `
+    import { createLab, labUnavailable } from "./bench/lab/lab.ts";
+    console.log(labUnavailable());
+    console.log((await createLab().catch((error) => error)).message);
+    process.env.PATH = "/nowhere";
+    console.log(labUnavailable());`;
+  // Root of a user namespace, but without a mount namespace to put the names in.
+  const command = ["unshare", "-Urn", ...runtimeCommand(), ...STDIN];
+  const lines = run(command[0]!, command.slice(1), program).trim().split("\n");
+  assertStringIncludes(lines[0]!, "unshare -Urnm");
+  assertEquals(lines[1], `No lab can be made here: ${lines[0]}`);
+});
