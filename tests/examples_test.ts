@@ -1,0 +1,196 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { readFileSync } from "node:fs";
+import { connectMptcp, mptcpSupport } from "../mod.ts";
+import type { ConnectMptcpOptions, MptcpConn, NetAddr } from "../src/types.ts";
+import { test } from "./harness.ts";
+import { LineProcess, missingProgram, ROOT, run, runtimeCommand } from "./processes.ts";
+import { bytesOf, delay, LOOPBACKS, readToEnd, readUpTo, writeAll } from "./sockets.ts";
+
+const noMptcp = mptcpSupport().supported ? null : mptcpSupport().fallback!.detail;
+const REQUEST = "GET / HTTP/1.1\r\nhost: test\r\n\r\n";
+const VERDICT = { prefer: "You are using MPTCP.", off: "You are not using MPTCP." };
+
+/** What is asked of `connectMptcp`, and why it cannot be had here. */
+const MODES = [{ mptcp: "prefer", skip: noMptcp }, { mptcp: "off", skip: null }] as const;
+
+/** An example as a command, with the one permission that it needs. */
+function example(name: string, ...args: string[]): string[] {
+  return [...runtimeCommand(["--allow-ffi"]), `examples/${name}.ts`, ...args];
+}
+
+/** Starts an example server on a free port. */
+async function start(
+  name: string,
+  ...prefix: string[]
+): Promise<{ process: LineProcess; port: number }> {
+  const process = new LineProcess([...prefix, ...example(name, "0")]);
+  return { process, port: Number(/^Port (\d+): /.exec(await process.nextLine())![1]) };
+}
+
+/** The lines of the example server's answer. */
+async function ask(conn: MptcpConn, request = REQUEST): Promise<string[]> {
+  await writeAll(conn, bytesOf(request));
+  const answer = new TextDecoder().decode(await readToEnd(conn));
+  assert(answer.startsWith("HTTP/1.1 200 OK\r\n") && answer.includes("\r\nconnection: close\r\n"));
+  return answer.slice(answer.indexOf("\r\n\r\n") + 4).split("\n");
+}
+
+function text({ hostname, port }: NetAddr): string {
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
+for (const name of ["server", "client", "echo"]) {
+  test(`examples/${name}.ts is short and needs this module alone`, () => {
+    const lines = readFileSync(`${ROOT}examples/${name}.ts`, "utf8").split("\n");
+    assert(lines.length <= 40, `${lines.length} lines`);
+    const imports = lines.flatMap((line) => /from "(.*)"/.exec(line)?.[1] ?? []);
+    assertEquals(imports, ["node:process", "@multipath/mptcp"]);
+  });
+}
+
+for (const hostname of LOOPBACKS) {
+  for (const { mptcp, skip } of MODES) {
+    test(`the example server tells a client over ${hostname} with mptcp "${mptcp}" what it uses`, {
+      skip,
+    }, async () => {
+      const { process, port } = await start("server");
+      await using _server = process;
+      using conn = await connectMptcp({ hostname, port, mptcp });
+      const [verdict, ...lines] = await ask(conn);
+      assertEquals(verdict, VERDICT[mptcp]);
+      if (mptcp === "off") assertStringIncludes(lines.shift()!, "did not ask for MPTCP");
+      assertEquals(lines, [`${text(conn.remoteAddr)} <- ${text(conn.localAddr)}`, ""]);
+    });
+  }
+}
+
+const PYTHON = `
+import http.client, socket, sys
+port, protocol = int(sys.argv[1]), int(sys.argv[2])
+client = http.client.HTTPConnection("127.0.0.1", port)
+client.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol)
+client.sock.connect(("127.0.0.1", port))
+client.request("POST", "/any/path", body=b"x" * 1000)
+print(client.getresponse().read().decode())`;
+
+for (const { mptcp, skip } of MODES) {
+  test(`the example server answers Python's HTTP client with mptcp "${mptcp}"`, {
+    skip: skip ?? missingProgram("python3"),
+  }, async () => {
+    const { process, port } = await start("server");
+    await using _server = process;
+    const protocol = mptcp === "off" ? 6 : 262;
+    const answer = run("python3", ["-c", PYTHON, String(port), String(protocol)]);
+    assertEquals(answer.split("\n")[0], VERDICT[mptcp]);
+  });
+
+  test(`the example server lives through bad clients with mptcp "${mptcp}"`, {
+    skip,
+  }, async () => {
+    const { process, port } = await start("server");
+    await using _server = process;
+    const connect = (options: Partial<ConnectMptcpOptions> = {}) =>
+      connectMptcp({ port, mptcp, ...options });
+
+    using silent = await connect();
+    for (const beginning of ["", "GET / HTTP/1.1\r\nhost: "]) {
+      using resetting = await connect({ socketOptions: { linger: 0 } });
+      await resetting.write(bytesOf(beginning));
+    }
+    {
+      using impatient = await connect();
+      await impatient.write(bytesOf(REQUEST));
+    }
+    {
+      using halfway = await connect();
+      await halfway.write(bytesOf("GET / HTTP/1.1\r\n"));
+      await halfway.closeWrite();
+      assertEquals(await halfway.read(new Uint8Array(1)), null);
+    }
+    {
+      using endless = await connect();
+      await writeAll(endless, new Uint8Array(20_000).fill(120));
+      // Reset, or ended: which of the two depends on what the server has read by then.
+      assertEquals(await endless.read(new Uint8Array(1)).catch(() => null), null);
+    }
+    {
+      using uploading = await connect();
+      const lines = await ask(uploading, `${REQUEST}${"x".repeat(1_000_000)}`);
+      assertEquals(lines[0], VERDICT[mptcp]);
+    }
+    using slow = await connect();
+    for (const byte of bytesOf(REQUEST.slice(0, -1))) await slow.write(Uint8Array.of(byte));
+    assertEquals((await ask(slow, "\n"))[0], VERDICT[mptcp]);
+    assertEquals((await ask(silent))[0], VERDICT[mptcp]);
+  });
+}
+
+test("the example server lives through more clients than it has descriptors", {
+  skip: missingProgram("prlimit"),
+}, async () => {
+  const { process, port } = await start("server", "prlimit", "--nofile=64:64");
+  await using _server = process;
+  {
+    using stack = new DisposableStack();
+    for (let i = 0; i < 100; i++) stack.use(await connectMptcp({ port }));
+    // Until the server has accepted all that it can.
+    await delay(300);
+  }
+  using conn = await connectMptcp({ port });
+  assert((await ask(conn))[0]!.startsWith("You are "));
+});
+
+for (const { mptcp, skip } of MODES) {
+  const prefix = mptcp === "off" ? ["NO_MPTCP=1"] : [];
+
+  test(`the example client prints the answer of a server with mptcp "${mptcp}", and what it uses`, {
+    skip,
+  }, async () => {
+    const { process, port } = await start("server");
+    await using _server = process;
+    const output = run("env", [...prefix, ...example("client", "127.0.0.1", String(port))]);
+    const [answer, own] = output.slice(output.indexOf("\r\n\r\n") + 4).split("\n\n");
+    const lines = answer!.split("\n");
+    assertEquals(lines[0], VERDICT[mptcp]);
+    const [there, here] = lines.at(-1)!.split(" <- ");
+    const reason = "Switched off for this process by the environment variable NO_MPTCP\n";
+    assertEquals(
+      own,
+      mptcp === "off"
+        ? `This connection is tcp.\n${reason}${here} -> ${there}\n`
+        : `This connection is mptcp.\n${here} -> ${there}\n`,
+    );
+  });
+
+  test(`the example echo server gives the example client its line with mptcp "${mptcp}"`, {
+    skip,
+  }, async () => {
+    const { process, port } = await start("echo");
+    await using _server = process;
+    const output = run("env", [...prefix, ...example("client", "::1", String(port), "hello")]);
+    const protocol = mptcp === "off" ? "tcp" : "mptcp";
+    assertStringIncludes(output, `hello\n\nThis connection is ${protocol}.\n`);
+    assertStringIncludes(await process.nextLine(), `: ${protocol}`);
+    assertStringIncludes(await process.nextLine(), ": done");
+  });
+
+  test(`the example echo server gives back all bytes with mptcp "${mptcp}", and stands a reset`, {
+    skip,
+  }, async () => {
+    const { process, port } = await start("echo");
+    await using _server = process;
+    using conn = await connectMptcp({ port, mptcp });
+    {
+      using resetting = await connectMptcp({ port, mptcp, socketOptions: { linger: 0 } });
+      await resetting.write(bytesOf("?"));
+      await readUpTo(resetting, 1);
+    }
+    const bytes = new Uint8Array(1_000_000).map((_, i) => i * 31 + (i >> 8));
+    const [echoed] = await Promise.all([
+      readToEnd(conn),
+      writeAll(conn, bytes).then(() => conn.closeWrite()),
+    ]);
+    assertEquals(echoed.byteLength, bytes.byteLength);
+    assert(echoed.every((byte, i) => byte === bytes[i]), "wrong bytes");
+  });
+}
