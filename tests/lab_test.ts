@@ -112,7 +112,6 @@ test(
 test("a lab is gone when it is disposed of, with what was started in it", {
   skip: noLab,
 }, async () => {
-  const before = labNamespaces();
   let child, grandchild;
   {
     await using lab = await createLab();
@@ -120,11 +119,11 @@ test("a lab is gone when it is disposed of, with what was started in it", {
       stdio: ["ignore", "pipe", "ignore"],
     });
     grandchild = Number((await once(child.stdout!, "data"))[0]);
-    assertEquals(labNamespaces().length, before.length + 2);
+    assertEquals(labNamespaces(process.pid).length, 2);
     assert(existsSync(namespacePath(lab.client.name)));
     assertEquals(await lab.client.run(["cat"], { input: "hello" }), "hello");
   }
-  assertEquals(labNamespaces(), before);
+  assertEquals(labNamespaces(process.pid), []);
   assertEquals(child.signalCode, "SIGKILL");
   assert(!isRunning(grandchild), "a grandchild has survived");
 });
@@ -140,7 +139,6 @@ function isRunning(pid: number): boolean {
 }
 
 test("a set-up step that fails is named, and leaves nothing behind", { skip: noLab }, async () => {
-  const before = labNamespaces();
   await assertRejects(
     () => createLab({ sysctls: { "net.no.such": 1 } }),
     CommandError,
@@ -152,7 +150,7 @@ test("a set-up step that fails is named, and leaves nothing behind", { skip: noL
     RangeError,
     "Path 2: no rate is NaN",
   );
-  assertEquals(labNamespaces(), before);
+  assertEquals(labNamespaces(process.pid), []);
 });
 
 test("a lab removes what a killed process has left of its own, with the processes in it", {
@@ -267,13 +265,16 @@ test("a lab's hosts have their own settings of the kernel", { skip: noMptcpLab }
 });
 
 const TCP = "/proc/sys/net/ipv4/tcp_";
-const allowed = () => readFileSync(`${TCP}allowed_congestion_control`, "utf8");
+const ALLOWED = `${TCP}allowed_congestion_control`;
 const restricted = readFileSync(`${TCP}available_congestion_control`, "utf8").trim().split(" ")
-  .find((name) => !allowed().trim().split(" ").includes(name));
+  .find((name) => !readFileSync(ALLOWED, "utf8").trim().split(" ").includes(name));
+
+/** The list, when no lab is about to change it. */
+const allowed = () => run("flock", ["/run/netns", "cat", ALLOWED]);
 
 test("a lab uses a congestion control that the machine does not allow to all", {
   skip: noLab ?? (restricted === undefined ? "all there are are allowed to all" : null) ??
-    readOnly(`${TCP}allowed_congestion_control`),
+    readOnly(ALLOWED),
 }, async () => {
   const before = allowed();
   await using lab = await createLab({

@@ -61,9 +61,13 @@ export async function removeStaleNamespaces(): Promise<void> {
   }
 }
 
-/** The names of the namespaces of all labs there are. */
-export function labNamespaces(): string[] {
-  return existsSync(FOLDER) ? readdirSync(FOLDER).filter((name) => NAME.test(name)) : [];
+/** The names of the namespaces of all labs there are, or of those that one process made. */
+export function labNamespaces(pid?: number): string[] {
+  const names = existsSync(FOLDER) ? readdirSync(FOLDER) : [];
+  return names.filter((name) => {
+    const maker = NAME.exec(name)?.[1];
+    return maker !== undefined && (pid === undefined || Number(maker) === pid);
+  });
 }
 
 function kill(pid: number): void {
