@@ -69,6 +69,11 @@ export class LineProcess implements AsyncDisposable {
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }
 
+  /** The process. */
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   /** The next line. */
   async nextLine(): Promise<string> {
     const { value, done } = await this.#lines.next();
