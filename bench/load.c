@@ -1,10 +1,11 @@
 /*
  * The load generator: drives one server over loopback and measures it.
  *
- *   load MODE ADDRESS PORT [--mptcp] [--connections N] [--size BYTES]
+ *   load MODE ADDRESS PORT [--mptcp] [--connections N] [--size BYTES] [--pause SECONDS]
  *        [--warmup SECONDS] [--seconds SECONDS] [--pid PID]
  *
- *   echo     each connection sends a message, waits for it to come back, and sends the next
+ *   echo     each connection sends a message, waits for it to come back, and sends the next,
+ *            after a pause if there is one
  *   connect  as echo, but every message has a connection of its own
  *   send     one connection sends without end, then the server says how much it received
  *   receive  one connection receives without end
@@ -29,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -62,7 +64,7 @@ static struct sockaddr_in server;
 static int mptcp;
 static int connections = 1;
 static uint32_t size = 64;
-static double warmup = 0.3, seconds = 1;
+static double warmup = 0.3, seconds = 1, pause_time;
 static pid_t pid;
 
 static unsigned char *pattern, *scratch;
@@ -92,6 +94,8 @@ static uint64_t read_clock(clockid_t clock) {
 }
 
 static uint64_t now(void) { return read_clock(CLOCK_MONOTONIC); }
+
+static void rest(double time) { usleep((useconds_t)(time * 1e6)); }
 
 /* --- What is measured: from the end of the warm-up on -------------------------------------- */
 
@@ -232,7 +236,8 @@ static void finish_message(struct conn *conn) {
     close(conn->fd);
     open_conn(conn);
   } else {
-    conn->began = at;
+    if (pause_time > 0) rest(pause_time);
+    conn->began = pause_time > 0 ? now() : at;
     begin_message(conn);
   }
 }
@@ -279,10 +284,6 @@ static void run_messages(void) {
   start_clock();
   while (!tick(now())) wait_for_events();
   report();
-}
-
-static void rest(double time) {
-  usleep((useconds_t)(time * 1e6));
 }
 
 static long resident_bytes(void) {
@@ -373,6 +374,7 @@ static void parse_options(int count, char **args) {
     if (strcmp(args[i], "--mptcp") == 0) { mptcp = 1; continue; }
     else if (strcmp(args[i], "--connections") == 0) connections = atoi(value);
     else if (strcmp(args[i], "--size") == 0) size = (uint32_t)atoi(value);
+    else if (strcmp(args[i], "--pause") == 0) pause_time = atof(value);
     else if (strcmp(args[i], "--warmup") == 0) warmup = atof(value);
     else if (strcmp(args[i], "--seconds") == 0) seconds = atof(value);
     else if (strcmp(args[i], "--pid") == 0) pid = atoi(value);
@@ -391,6 +393,7 @@ static void prepare(void) {
   pattern = malloc(space);
   scratch = malloc(space);
   if (pattern == NULL || scratch == NULL) die("out of memory");
+  prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
   uint32_t x = 2463534242u; /* xorshift32 */
   for (size_t i = 0; i < space; i++) {
     x ^= x << 13, x ^= x >> 17, x ^= x << 5;

@@ -55,6 +55,7 @@ const { positionals, values } = parseArgs({
     mptcp: { type: "boolean", default: false },
     connections: { type: "string", default: "1" },
     size: { type: "string", default: "64" },
+    pause: { type: "string", default: "0" },
     warmup: { type: "string", default: "0.3" },
     seconds: { type: "string", default: "1" },
     pid: { type: "string", default: "self" },
@@ -63,6 +64,7 @@ const { positionals, values } = parseArgs({
 const [mode, address = "", port] = positionals;
 const connections = Number(values.connections);
 const size = Number(values.size);
+const pause = Number(values.pause) * 1e3;
 const warmup = Number(values.warmup) * 1e3;
 const seconds = Number(values.seconds) * 1e3;
 const server = encodeSockaddr(parseIp(address)!.bytes, Number(port));
@@ -72,6 +74,9 @@ const pattern = Uint8Array.from(
   () => Math.random() * 256,
 );
 const scratch = new Uint8Array(pattern.byteLength);
+
+/** Nobody wakes this. */
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 let operations = 0;
 let bytes = 0;
@@ -241,7 +246,8 @@ class Connection {
       this.close();
       this.open();
     } else {
-      this.#began = at;
+      if (pause > 0) Atomics.wait(sleeper, 0, 0, pause);
+      this.#began = pause > 0 ? performance.now() : at;
       this.#begin();
     }
   }

@@ -76,6 +76,8 @@ export interface Row {
   readonly connections: number;
   /** Bytes of a message of the load. */
   readonly message: number;
+  /** Rest of the load between two operations, in seconds. */
+  readonly pause?: number;
   readonly metric: Metric;
   /** The ratio to the runtime's own sockets that this module is to reach, on plain TCP. */
   readonly goal: { readonly deno: number; readonly bun: number };
@@ -98,6 +100,18 @@ export const ROWS: readonly Row[] = [
     metric: latency,
     goal: { deno: 0.35, bun: 0.5 },
   })),
+  {
+    name: "paced",
+    title: "round trip, 64 B, one each ms, p50",
+    task: "echo",
+    size: 64 * KIB,
+    mode: "echo",
+    connections: 1,
+    message: 64,
+    pause: 0.001,
+    metric: latency,
+    goal: { deno: 1, bun: 1 },
+  },
   bulk("receive", 64, { deno: 1.1, bun: 1.8 }),
   bulk("receive", 256, { deno: 1.4, bun: 2.4 }),
   bulk("send", 64, { deno: 1.05, bun: 1 }),
