@@ -11,6 +11,7 @@
 import process from "node:process";
 
 // sys/socket.h, linux/in.h: domains, types, protocols
+export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const SOCK_STREAM = 1;
@@ -102,6 +103,7 @@ export const EPOLLOUT = 0x004;
 export const EPOLLERR = 0x008;
 export const EPOLLHUP = 0x010;
 export const EPOLLRDHUP = 0x2000;
+export const EPOLLONESHOT = 0x40000000;
 /** Bit 31, as the signed number that bitwise operators give. */
 export const EPOLLET: number = 1 << 31;
 export const EFD_CLOEXEC = 0o2000000;

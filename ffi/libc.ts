@@ -21,6 +21,8 @@ import process from "node:process";
 export interface Libc {
   /** `int socket(int domain, int type, int protocol)` */
   socket(domain: number, type: number, protocol: number): number;
+  /** `int socketpair(int domain, int type, int protocol, int sv[2])` */
+  socketpair(domain: number, type: number, protocol: number, fds: Int32Array): number;
   /** `int bind(int fd, const struct sockaddr *addr, socklen_t addrlen)` */
   bind(fd: number, addr: Uint8Array): number;
   /** `int listen(int fd, int backlog)` */

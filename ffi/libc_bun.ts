@@ -41,6 +41,7 @@ export function bunFfi(): BunFfi {
 // The registers are zero-extended, and no call here moves 2 GiB at once.
 const SYMBOLS = {
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+  socketpair: { args: ["i32", "i32", "i32", "buffer"], returns: "i32" },
   bind: { args: ["i32", "buffer", "u32"], returns: "i32" },
   listen: { args: ["i32", "i32"], returns: "i32" },
   accept4: { args: ["i32", "buffer", "buffer", "i32"], returns: "i32" },
@@ -70,6 +71,7 @@ const SYMBOLS = {
 
 interface Symbols {
   socket(domain: number, type: number, protocol: number): number;
+  socketpair(domain: number, type: number, protocol: number, fds: Int32Array): number;
   bind(fd: number, addr: Uint8Array, addrlen: number): number;
   listen(fd: number, backlog: number): number;
   accept4(fd: number, addr: Uint8Array, addrlen: Uint32Array, flags: number): number;
@@ -121,6 +123,7 @@ export function loadLibc(): Libc {
 
   return {
     socket: (domain, type, protocol) => ret(c.socket(domain, type, protocol)),
+    socketpair: (domain, type, protocol, fds) => ret(c.socketpair(domain, type, protocol, fds)),
     bind: (fd, addr) => ret(c.bind(fd, addr, addr.byteLength)),
     listen: (fd, backlog) => ret(c.listen(fd, backlog)),
     accept4: (fd, addr, addrlen, flags) => ret(c.accept4(fd, addr, addrlen, flags)),

@@ -45,6 +45,7 @@ export function denoFfi(): DenoFfi {
 // result is an i32: no call here moves 2 GiB at once.
 const SYMBOLS = {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   listen: { parameters: ["i32", "i32"], result: "i32" },
   accept4: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" },
@@ -86,6 +87,7 @@ type Pointer = number | bigint;
 
 interface Symbols {
   socket(domain: number, type: number, protocol: number): number;
+  socketpair(domain: number, type: number, protocol: number, fds: Int32Array): number;
   bind(fd: number, addr: Uint8Array, addrlen: number): number;
   listen(fd: number, backlog: number): number;
   accept4(fd: number, addr: Uint8Array, addrlen: Uint32Array, flags: number): number;
@@ -154,6 +156,7 @@ export function loadLibc(): Libc {
 
   return {
     socket: (domain, type, protocol) => ret(c.socket(domain, type, protocol)),
+    socketpair: (domain, type, protocol, fds) => ret(c.socketpair(domain, type, protocol, fds)),
     bind: (fd, addr) => ret(c.bind(fd, addr, addr.byteLength)),
     listen: (fd, backlog) => ret(c.listen(fd, backlog)),
     accept4: (fd, addr, addrlen, flags) => ret(c.accept4(fd, addr, addrlen, flags)),

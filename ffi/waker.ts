@@ -11,6 +11,12 @@
 import { pollfd, POLLIN } from "./abi.ts";
 import type { Libc } from "./libc.ts";
 
+/**
+ * Turns of the event loop between a wake and the next {@linkcode Waker.arm}. Sooner, the latter would
+ * wake for no reason: Deno's `node:net` tries once more to read a socket that it has read.
+ */
+export const SETTLE_TURNS = 2;
+
 /** Waits for one epoll, outside the event loop and only when asked to. */
 export interface Waker {
   /**
@@ -23,6 +29,64 @@ export interface Waker {
   disarm(): void;
   /** Resolves when nothing of a wait that was ended is outstanding in the runtime. */
   settled(): Promise<void>;
+}
+
+/** Makes a waker that calls `wake`; `null` where that is impossible. */
+export type MakeWaker = (wake: () => void) => Promise<Waker | null>;
+
+/** Waits by one waker at first, and by a better one once that is there. */
+export class StagedWaker implements Waker {
+  readonly #wake: () => void;
+  readonly #makeBetter: MakeWaker;
+  #current: Waker;
+  #better: Waker | null = null;
+  #armed = false;
+  /** How many waits there will be until the better one is made. */
+  #countdown: number;
+
+  constructor(
+    wake: () => void,
+    makeFirst: (wake: () => void) => Waker,
+    waits: number,
+    makeBetter: MakeWaker,
+  ) {
+    this.#wake = wake;
+    this.#current = makeFirst(this.#onWake);
+    this.#countdown = waits;
+    this.#makeBetter = makeBetter;
+  }
+
+  arm(ref: boolean): void {
+    if (!this.#armed) this.#advance();
+    this.#armed = true;
+    this.#current.arm(ref);
+  }
+
+  disarm(): void {
+    this.#armed = false;
+    this.#current.disarm();
+  }
+
+  settled(): Promise<void> {
+    return this.#current.settled();
+  }
+
+  #advance(): void {
+    if (--this.#countdown === 0) this.#make();
+    if (this.#better === null) return;
+    this.#current.disarm();
+    this.#current = this.#better;
+    this.#better = null;
+  }
+
+  async #make(): Promise<void> {
+    this.#better = await this.#makeBetter(this.#onWake);
+  }
+
+  readonly #onWake = (): void => {
+    this.#armed = false;
+    this.#wake();
+  };
 }
 
 /** The eventfd that ends a wait, and the `struct pollfd` array for it and the epoll. */

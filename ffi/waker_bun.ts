@@ -1,13 +1,14 @@
 /**
- * The waker of Bun: `poll` in a Worker, as `bun:ffi` has no call that leaves the event loop. The
- * twin of `waker_deno.ts`: same names, same order.
+ * The waker of Bun: that of `loop_waker.ts`, or `poll` in a Worker, as `bun:ffi` has no call that
+ * leaves the event loop. The twin of `waker_deno.ts`: same names, same order.
  *
  * @module
  */
 
 import { clearTimeout, setTimeout } from "node:timers";
 import { type Libc, LIBC_NAMES } from "./libc.ts";
-import { Interrupt, type Waker } from "./waker.ts";
+import { createLoopWaker, type WatchedSocket } from "./loop_waker.ts";
+import { Interrupt, StagedWaker, type Waker } from "./waker.ts";
 
 /** A Worker as Bun has it. */
 interface BunWorker {
@@ -36,11 +37,77 @@ self.onmessage = ({ data: { names, fds, count, state } }) => {
   }
 };`;
 
-/** How often the epoll is looked at while the Worker is starting, in milliseconds. */
+/** How often the epoll is looked at while a waker is being made, in milliseconds. */
 const START_INTERVAL = 1;
+
+/** The parts of `Bun` that are used here. */
+interface BunSockets {
+  readonly isMainThread: boolean;
+  connect(
+    options: { fd: number; socket: { data(): void; error(): void } },
+  ): Promise<{ ref(): void; unref(): void; terminate(): void }>;
+}
 
 /** Makes the waker of `epfd`, which `eventfd` interrupts. */
 export function createWaker(
+  libc: Libc,
+  epfd: number,
+  eventfd: number,
+  wake: () => void,
+): Waker {
+  const createThread = (wake: () => void) => createThreadWaker(libc, epfd, eventfd, wake);
+  if (!bunSockets().isMainThread) return createThread(wake);
+  return new StagedWaker(
+    wake,
+    createTimerWaker,
+    1,
+    async (wake) =>
+      await createLoopWaker({ libc, epfd, wake, watch, onUnload }) ?? createThread(wake),
+  );
+}
+
+function bunSockets(): BunSockets {
+  return (globalThis as unknown as { Bun: BunSockets }).Bun;
+}
+
+/** Has Bun read a socket. */
+export async function watch(fd: number, onData: () => void): Promise<WatchedSocket> {
+  const socket = await bunSockets().connect({ fd, socket: { data: onData, error() {} } });
+  socket.unref();
+  return {
+    ref: () => socket.ref(),
+    unref: () => socket.unref(),
+    close: () => socket.terminate(),
+  };
+}
+
+/** Does nothing: the event loop of Bun's main thread ends with the process. */
+export function onUnload(_action: () => void): void {}
+
+/** Looks at the epoll now and then. */
+function createTimerWaker(wake: () => void): Waker {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  function onTimer(): void {
+    timer = undefined;
+    wake();
+  }
+
+  return {
+    arm(ref) {
+      timer ??= setTimeout(onTimer, START_INTERVAL);
+      if (ref) timer.ref();
+      else timer.unref();
+    },
+    disarm() {
+      clearTimeout(timer);
+      timer = undefined;
+    },
+    settled: () => Promise.resolve(),
+  };
+}
+
+function createThreadWaker(
   libc: Libc,
   epfd: number,
   eventfd: number,

@@ -1,14 +1,16 @@
 /**
- * The waker of Deno: `poll` as a nonblocking FFI call, on one thread of Deno's pool. The twin of
- * `waker_bun.ts`: same names, same order.
+ * The waker of Deno: that of `loop_waker.ts`, or `poll` as a nonblocking FFI call, on one thread of
+ * Deno's pool. The twin of `waker_bun.ts`: same names, same order.
  *
  * @module
  */
 
+import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
 import { dlopenLibc } from "./libc_deno.ts";
 import type { Libc } from "./libc.ts";
-import { Interrupt, type Waker } from "./waker.ts";
+import { createLoopWaker, type WatchedSocket } from "./loop_waker.ts";
+import { Interrupt, StagedWaker, type Waker } from "./waker.ts";
 
 interface Symbols {
   poll(fds: Uint8Array, nfds: number, timeout: number): Promise<number>;
@@ -21,8 +23,51 @@ interface Symbols {
  */
 const UNREF_INTERVAL = 4;
 
+/** Waits by a thread before `node:net` is loaded, which takes 10 ms: programs that end soon do without. */
+const THREAD_WAITS = 16;
+
 /** Makes the waker of `epfd`, which `eventfd` interrupts. */
 export function createWaker(
+  libc: Libc,
+  epfd: number,
+  eventfd: number,
+  wake: () => void,
+): Waker {
+  const createThread = (wake: () => void) => createThreadWaker(libc, epfd, eventfd, wake);
+  if ("WorkerGlobalScope" in globalThis) return createThread(wake);
+  return new StagedWaker(
+    wake,
+    createThread,
+    THREAD_WAITS,
+    (wake) => createLoopWaker({ libc, epfd, wake, watch, onUnload }),
+  );
+}
+
+/** Has Deno read a socket, by `node:net`, which takes descriptors. */
+export function watch(fd: number, onData: () => void): Promise<WatchedSocket> {
+  const { Socket } = process.getBuiltinModule("node:net");
+  const callback = () => {
+    onData();
+    return true;
+  };
+  // By the option of net.connect that goes round the stream, which the types of `Socket` leave out.
+  const options = { fd, onread: { buffer: new Uint8Array(16), callback } };
+  const socket = new Socket(options);
+  socket.on("error", () => {});
+  socket.unref();
+  return Promise.resolve({
+    ref: () => socket.ref(),
+    unref: () => socket.unref(),
+    close: () => socket.destroy(),
+  });
+}
+
+/** Has `action` called when the event loop of this thread ends. */
+export function onUnload(action: () => void): void {
+  globalThis.addEventListener("unload", action);
+}
+
+function createThreadWaker(
   libc: Libc,
   epfd: number,
   eventfd: number,

@@ -27,7 +27,7 @@ import {
   EPOLLRDHUP,
 } from "../ffi/abi.ts";
 import { createWaker, libc } from "../ffi/runtime.ts";
-import type { Waker } from "../ffi/waker.ts";
+import { SETTLE_TURNS, type Waker } from "../ffi/waker.ts";
 import { check } from "./socket.ts";
 
 /** A descriptor whose operations may have to wait. Subclasses hold the operations. */
@@ -101,6 +101,8 @@ export class Reactor {
   #unrefed = 0;
   #rounds = 0;
   #hadEvents = false;
+  /** Rounds until the waker may be armed again. */
+  #settling = 0;
   #spin = MAX_SPIN / 2;
   #armedAt = 0;
 
@@ -208,7 +210,8 @@ export class Reactor {
     }
     if (count > 0) this.#onEvents();
     else this.#rounds++;
-    if (this.#rounds <= this.#limit()) {
+    if (this.#settling > 0 || this.#rounds <= this.#limit()) {
+      if (this.#settling > 0) this.#settling--;
       setImmediate(this.#round);
       return;
     }
@@ -235,6 +238,7 @@ export class Reactor {
     this.#spin = waited < SHORT_WAIT
       ? Math.min(this.#spin * 2, MAX_SPIN)
       : Math.max(this.#spin >> 1, MIN_SPIN);
+    this.#settling = SETTLE_TURNS;
     this.#state = "running";
     this.#rounds = 0;
     this.#round();

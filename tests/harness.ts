@@ -129,8 +129,10 @@ spawnSync("true");
 void [process.stdout, process.stderr];
 {
   using pair = await connectedPair();
-  setTimeout(() => pair.client.write(bytesOf("x")), 100);
-  await readUpTo(pair.server, 1);
+  for (let i = 0; i < 30; i++) {
+    setTimeout(() => pair.client.write(bytesOf("x")), 3);
+    await readUpTo(pair.server, 1);
+  }
 }
 const openAtStart = await settledFds();
 

@@ -87,6 +87,6 @@ for (const path of ["ffi/libc_deno.ts", "ffi/libc_bun.ts"]) {
 for (const path of ["ffi/waker_deno.ts", "ffi/waker_bun.ts"]) {
   test(`${path} has the methods of the contract, in its order`, () => {
     const contract = membersOf(sources.get("ffi/waker.ts")!, "Waker");
-    assertEquals(returnedMembers(sources.get(path)!, "createWaker"), contract);
+    assertEquals(returnedMembers(sources.get(path)!, "createThreadWaker"), contract);
   });
 }
