@@ -107,11 +107,9 @@ export class LoopWaker implements Waker {
 
   /** Takes its place in the runtime's epoll; false if that does not work. */
   async start(bellFd: number): Promise<boolean> {
-    const { watch, onUnload, libc } = this.#options;
-    const bell = await watch(bellFd, () => {
-      this.#loaded = false;
-      this.#onRing();
-    });
+    const { onUnload, libc } = this.#options;
+    const bell = await this.#hang(bellFd);
+    if (bell === null) return false;
     // A runtime may begin to read in the next turn of its loop.
     await turn();
     const place = findPlace(libc, bellFd);
@@ -122,6 +120,19 @@ export class LoopWaker implements Waker {
     }
     bell.close();
     return false;
+  }
+
+  /** Has the runtime read the bell; `null` if it will not. */
+  async #hang(bellFd: number): Promise<WatchedSocket | null> {
+    try {
+      return await this.#options.watch(bellFd, () => {
+        this.#loaded = false;
+        this.#onRing();
+      });
+    } catch {
+      this.#options.libc.close(bellFd);
+      return null;
+    }
   }
 
   arm(ref: boolean): void {

@@ -31,8 +31,8 @@ export interface Waker {
   settled(): Promise<void>;
 }
 
-/** Makes a waker that calls `wake`; `null` where that is impossible. */
-export type MakeWaker = (wake: () => void) => Promise<Waker | null>;
+/** Makes a waker that calls `wake`; `null` where that is impossible, "later" if only just now. */
+export type MakeWaker = (wake: () => void) => Promise<Waker | null | "later">;
 
 /** Waits by one waker at first, and by a better one once that is there. */
 export class StagedWaker implements Waker {
@@ -80,7 +80,9 @@ export class StagedWaker implements Waker {
   }
 
   async #make(): Promise<void> {
-    this.#better = await this.#makeBetter(this.#onWake);
+    const better = await this.#makeBetter(this.#onWake);
+    if (better === "later") this.#countdown = 1;
+    else this.#better = better;
   }
 
   readonly #onWake = (): void => {

@@ -6,6 +6,7 @@
  */
 
 import { clearTimeout, setTimeout } from "node:timers";
+import { EFD_CLOEXEC } from "./abi.ts";
 import { type Libc, LIBC_NAMES } from "./libc.ts";
 import { createLoopWaker, type WatchedSocket } from "./loop_waker.ts";
 import { Interrupt, StagedWaker, type Waker } from "./waker.ts";
@@ -61,9 +62,22 @@ export function createWaker(
     wake,
     createTimerWaker,
     1,
-    async (wake) =>
-      await createLoopWaker({ libc, epfd, wake, watch, onUnload }) ?? createThread(wake),
+    async (wake) => {
+      const waker = await createLoopWaker({ libc, epfd, wake, watch, onUnload });
+      return waker ?? (hasDescriptors(libc) ? createThread(wake) : "later");
+    },
   );
+}
+
+/** Descriptors that the start of a Worker takes, and some: Bun ends the process if there are fewer. */
+const WORKER_FDS = 12;
+
+function hasDescriptors(libc: Libc): boolean {
+  const fds: number[] = [];
+  while (fds.length < WORKER_FDS && (fds.at(-1) ?? 0) >= 0) fds.push(libc.eventfd(0, EFD_CLOEXEC));
+  const enough = fds.at(-1)! >= 0;
+  for (const fd of fds) libc.close(fd);
+  return enough;
 }
 
 function bunSockets(): BunSockets {
