@@ -35,7 +35,9 @@ export const SO_KEEPALIVE = 9;
 export const SO_PRIORITY = 12;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
+export const SO_PEERCRED = 17;
 export const SO_BINDTODEVICE = 25;
+export const SO_ACCEPTCONN = 30;
 export const SO_MARK = 36;
 export const SO_PROTOCOL = 38;
 export const SO_DOMAIN = 39;
@@ -111,6 +113,7 @@ export const EFD_NONBLOCK = 0o4000;
 export const POLLIN = 0x001;
 export const O_RDONLY = 0;
 export const O_CLOEXEC = 0o2000000;
+export const F_DUPFD_CLOEXEC = 1030;
 export const CLONE_NEWNET = 0x40000000;
 
 /** net/if.h: the longest name of an interface, with its NUL. */

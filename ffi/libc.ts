@@ -41,6 +41,8 @@ export interface Libc {
   close(fd: number): number;
   /** `int getsockname(int fd, struct sockaddr *addr, socklen_t *addrlen)` */
   getsockname(fd: number, addr: Uint8Array, addrlen: Uint32Array): number;
+  /** `int getpeername(int fd, struct sockaddr *addr, socklen_t *addrlen)` */
+  getpeername(fd: number, addr: Uint8Array, addrlen: Uint32Array): number;
   /** `int getsockopt(int fd, int level, int optname, void *optval, socklen_t *optlen)` */
   getsockopt(
     fd: number,
@@ -65,6 +67,12 @@ export interface Libc {
   write(fd: number, buf: Uint8Array): number;
   /** `int open(const char *path, int flags)` */
   open(path: string, flags: number): number;
+  /** `ssize_t readlink(const char *path, char *buf, size_t bufsiz)` */
+  readlink(path: string, buf: Uint8Array): number;
+  /** `int fcntl(int fd, int cmd, int arg)` */
+  fcntl(fd: number, cmd: number, arg: number): number;
+  /** `int dup3(int oldfd, int newfd, int flags)` */
+  dup3(oldfd: number, newfd: number, flags: number): number;
   /** `int setns(int fd, int nstype)` */
   setns(fd: number, nstype: number): number;
   /** `unsigned int if_nametoindex(const char *ifname)` */

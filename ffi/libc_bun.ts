@@ -51,6 +51,7 @@ const SYMBOLS = {
   shutdown: { args: ["i32", "i32"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
   getsockname: { args: ["i32", "buffer", "buffer"], returns: "i32" },
+  getpeername: { args: ["i32", "buffer", "buffer"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "buffer", "buffer"], returns: "i32" },
   setsockopt: { args: ["i32", "i32", "i32", "buffer", "u32"], returns: "i32" },
   epoll_create1: { args: ["i32"], returns: "i32" },
@@ -60,6 +61,9 @@ const SYMBOLS = {
   read: { args: ["i32", "buffer", "u32"], returns: "i32" },
   write: { args: ["i32", "buffer", "u32"], returns: "i32" },
   open: { args: ["buffer", "i32"], returns: "i32" },
+  readlink: { args: ["buffer", "buffer", "u32"], returns: "i32" },
+  fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+  dup3: { args: ["i32", "i32", "i32"], returns: "i32" },
   setns: { args: ["i32", "i32"], returns: "i32" },
   if_nametoindex: { args: ["buffer"], returns: "u32" },
   if_indextoname: { args: ["u32", "buffer"], returns: "ptr" },
@@ -81,6 +85,7 @@ interface Symbols {
   shutdown(fd: number, how: number): number;
   close(fd: number): number;
   getsockname(fd: number, addr: Uint8Array, addrlen: Uint32Array): number;
+  getpeername(fd: number, addr: Uint8Array, addrlen: Uint32Array): number;
   getsockopt(fd: number, lv: number, name: number, val: Uint8Array, len: Uint32Array): number;
   setsockopt(fd: number, level: number, name: number, val: Uint8Array, len: number): number;
   epoll_create1(flags: number): number;
@@ -90,6 +95,9 @@ interface Symbols {
   read(fd: number, buf: Uint8Array, count: number): number;
   write(fd: number, buf: Uint8Array, count: number): number;
   open(path: Uint8Array, flags: number): number;
+  readlink(path: Uint8Array, buf: Uint8Array, bufsiz: number): number;
+  fcntl(fd: number, cmd: number, arg: number): number;
+  dup3(oldfd: number, newfd: number, flags: number): number;
   setns(fd: number, nstype: number): number;
   if_nametoindex(name: Uint8Array): number;
   if_indextoname(index: number, name: Uint8Array): Pointer | null;
@@ -133,6 +141,7 @@ export function loadLibc(): Libc {
     shutdown: (fd, how) => ret(c.shutdown(fd, how)),
     close: (fd) => ret(c.close(fd)),
     getsockname: (fd, addr, addrlen) => ret(c.getsockname(fd, addr, addrlen)),
+    getpeername: (fd, addr, addrlen) => ret(c.getpeername(fd, addr, addrlen)),
     getsockopt: (fd, level, optname, optval, optlen) =>
       ret(c.getsockopt(fd, level, optname, optval, optlen)),
     setsockopt: (fd, level, optname, optval) =>
@@ -145,6 +154,9 @@ export function loadLibc(): Libc {
     read: (fd, buf) => ret(c.read(fd, buf, buf.byteLength)),
     write: (fd, buf) => ret(c.write(fd, buf, buf.byteLength)),
     open: (path, flags) => ret(c.open(cString(path), flags)),
+    readlink: (path, buf) => ret(c.readlink(cString(path), buf, buf.byteLength)),
+    fcntl: (fd, cmd, arg) => ret(c.fcntl(fd, cmd, arg)),
+    dup3: (oldfd, newfd, flags) => ret(c.dup3(oldfd, newfd, flags)),
     setns: (fd, nstype) => ret(c.setns(fd, nstype)),
     if_nametoindex: (name) => c.if_nametoindex(cString(name)) || ret(-1),
     if_indextoname(index) {

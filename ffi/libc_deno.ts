@@ -55,6 +55,7 @@ const SYMBOLS = {
   shutdown: { parameters: ["i32", "i32"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
   getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
   epoll_create1: { parameters: ["i32"], result: "i32" },
@@ -64,6 +65,9 @@ const SYMBOLS = {
   read: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   open: { parameters: ["buffer", "i32"], result: "i32" },
+  readlink: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  dup3: { parameters: ["i32", "i32", "i32"], result: "i32" },
   setns: { parameters: ["i32", "i32"], result: "i32" },
   if_nametoindex: { parameters: ["buffer"], result: "u32" },
   if_indextoname: { parameters: ["u32", "buffer"], result: "usize" },
@@ -97,6 +101,7 @@ interface Symbols {
   shutdown(fd: number, how: number): number;
   close(fd: number): number;
   getsockname(fd: number, addr: Uint8Array, addrlen: Uint32Array): number;
+  getpeername(fd: number, addr: Uint8Array, addrlen: Uint32Array): number;
   getsockopt(fd: number, lv: number, name: number, val: Uint8Array, len: Uint32Array): number;
   setsockopt(fd: number, level: number, name: number, val: Uint8Array, len: number): number;
   epoll_create1(flags: number): number;
@@ -106,6 +111,9 @@ interface Symbols {
   read(fd: number, buf: Uint8Array, count: number): number;
   write(fd: number, buf: Uint8Array, count: number): number;
   open(path: Uint8Array, flags: number): number;
+  readlink(path: Uint8Array, buf: Uint8Array, bufsiz: number): number;
+  fcntl(fd: number, cmd: number, arg: number): number;
+  dup3(oldfd: number, newfd: number, flags: number): number;
   setns(fd: number, nstype: number): number;
   if_nametoindex(name: Uint8Array): number;
   if_indextoname(index: number, name: Uint8Array): Pointer;
@@ -166,6 +174,7 @@ export function loadLibc(): Libc {
     shutdown: (fd, how) => ret(c.shutdown(fd, how)),
     close: (fd) => ret(c.close(fd)),
     getsockname: (fd, addr, addrlen) => ret(c.getsockname(fd, addr, addrlen)),
+    getpeername: (fd, addr, addrlen) => ret(c.getpeername(fd, addr, addrlen)),
     getsockopt: (fd, level, optname, optval, optlen) =>
       ret(c.getsockopt(fd, level, optname, optval, optlen)),
     setsockopt: (fd, level, optname, optval) =>
@@ -178,6 +187,9 @@ export function loadLibc(): Libc {
     read: (fd, buf) => ret(c.read(fd, buf, buf.byteLength)),
     write: (fd, buf) => ret(c.write(fd, buf, buf.byteLength)),
     open: (path, flags) => ret(c.open(cString(path), flags)),
+    readlink: (path, buf) => ret(c.readlink(cString(path), buf, buf.byteLength)),
+    fcntl: (fd, cmd, arg) => ret(c.fcntl(fd, cmd, arg)),
+    dup3: (oldfd, newfd, flags) => ret(c.dup3(oldfd, newfd, flags)),
     setns: (fd, nstype) => ret(c.setns(fd, nstype)),
     if_nametoindex: (name) => c.if_nametoindex(cString(name)) || ret(-1),
     if_indextoname(index) {

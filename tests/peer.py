@@ -3,16 +3,20 @@
     peer.py connect HOST PORT PROTOCOL [LENGTH]
     peer.py listen HOST PROTOCOL [LENGTH]
     peer.py hold HOST PORT PROTOCOL COUNT
+    peer.py http HOST PORT PROTOCOL TLS
 
 PROTOCOL is 6 or 262. Without LENGTH one line goes each way. With LENGTH both ends send that many
 bytes at once, half-close, and read to the end; the digests are printed. "hold" opens connections
-and sleeps: to be killed. HOST may be a mapped address.
+and sleeps: to be killed. "http" makes a request, with TLS 1 by HTTPS without a look at the
+certificate. HOST may be a mapped address.
 """
 
 import hashlib
+import http.client
 import json
 import os
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -74,6 +78,16 @@ def connect(host, port, protocol):
     return sock
 
 
+def request(host, port, protocol, tls):
+    sock = connect(host, port, protocol)
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = ssl._create_unverified_context().wrap_socket(sock) if tls else sock
+    connection.request("GET", "/")
+    response = connection.getresponse()
+    body = response.read().decode()
+    say(**truth(connection.sock), status=response.status, body=body)
+
+
 def main(command, host, *rest):
     numbers = [int(text) for text in rest]
     if command == "connect":
@@ -88,6 +102,9 @@ def main(command, host, *rest):
         listener.listen()
         say(port=listener.getsockname()[1])
         talk(listener.accept()[0], length[0] if length else None)
+    elif command == "http":
+        port, protocol, tls = numbers
+        request(host, port, protocol, tls)
     elif command == "hold":
         port, protocol, count = numbers
         held = [connect(host, port, protocol) for _ in range(count)]

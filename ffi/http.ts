@@ -1,0 +1,71 @@
+/**
+ * The contract between this module and the runtime's own HTTP server and `fetch`. The twins
+ * `http_deno.ts` and `http_bun.ts` fill it in.
+ *
+ * @module
+ */
+
+import type { RequestListener, Server as HttpServer } from "node:http";
+import type { Server as NetServer } from "node:net";
+
+/** Answers a request. `context` is what the runtime hands to its handlers beside the request. */
+export type RuntimeHandler = (request: Request, context: object) => Response | Promise<Response>;
+
+/** A certificate chain and its private key, in PEM. */
+export interface TlsOptions {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** What a server of the runtime is made of. */
+export interface RuntimeServerOptions {
+  readonly hostname: string;
+  readonly port: number;
+  readonly handler: RuntimeHandler;
+  readonly onError: (error: unknown) => Response | Promise<Response>;
+  /** For HTTPS; `null` for HTTP. */
+  readonly tls: TlsOptions | null;
+  /** Further options, as the runtime has them. */
+  readonly extra: Readonly<Record<string, unknown>>;
+}
+
+/** A server of the runtime. */
+export interface RuntimeServer {
+  /** `Deno.HttpServer` or `Bun.Server`. */
+  readonly object: object;
+  /** Where it listens. */
+  readonly hostname: string;
+  readonly port: number;
+  /** Resolves when it has ended. Never rejects. */
+  readonly finished: Promise<void>;
+  /** Takes no more connections and lets running requests finish. */
+  shutdown(): void;
+  /** Closes everything. */
+  abort(): void;
+  ref(): void;
+  unref(): void;
+}
+
+/** A server of `node:http` that listens on a descriptor. */
+export interface NodeServer {
+  readonly server: HttpServer;
+  /** What accepts: the server itself, or what hands connections to it. Closing it closes the descriptor. */
+  readonly acceptor: NetServer;
+}
+
+/** The runtime's HTTP. */
+export interface RuntimeHttp {
+  /** Why `serve` may not be called for this address; `null` if it may. */
+  serveDenied(hostname: string, port: number): string | null;
+  /** Starts the runtime's own server; it listens when this returns. */
+  serve(options: RuntimeServerOptions): RuntimeServer;
+  /** The other end of a request's connection; `null` once that is gone. */
+  remoteAddr(request: Request, context: object): { hostname: string; port: number } | null;
+  /** Why `nodeServer` cannot work; `null` if it is worth a try. */
+  nodeServerMissing(): string | null;
+  /**
+   * Puts `node:http` on a descriptor that listens. Whether it really listens there is for the caller
+   * to check: some versions take another port and say nothing.
+   */
+  nodeServer(fd: number, listener: RequestListener, tls: TlsOptions | null): NodeServer;
+}

@@ -1,0 +1,100 @@
+/**
+ * `Bun.serve` behind the contract of `http.ts`. The twin of `http_deno.ts`: same names, same order.
+ *
+ * @module
+ */
+
+import { createServer, type RequestListener } from "node:http";
+import { createServer as createNetServer, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import type {
+  NodeServer,
+  RuntimeHandler,
+  RuntimeHttp,
+  RuntimeServer,
+  RuntimeServerOptions,
+  TlsOptions,
+} from "./http.ts";
+
+/** The parts of `Bun` that this file uses, so that Deno's type checker needs no Bun types. */
+interface BunHttp {
+  serve(options: Record<string, unknown> & { fetch: RuntimeHandler }): BunServer;
+}
+
+interface BunServer {
+  readonly hostname: string;
+  readonly port: number;
+  stop(closeActiveConnections?: boolean): Promise<void>;
+  requestIP(request: Request): { readonly address: string; readonly port: number } | null;
+  ref(): void;
+  unref(): void;
+}
+
+function bun(): BunHttp {
+  return (globalThis as unknown as { Bun: BunHttp }).Bun;
+}
+
+function serveDenied(): string | null {
+  return null;
+}
+
+function serve(options: RuntimeServerOptions): RuntimeServer {
+  const { hostname, port, handler, onError, tls, extra } = options;
+  const server = bun().serve({
+    // As Deno.serve: no limit on bodies, none on how long a handler or a client may be silent.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    idleTimeout: 0,
+    // Bun's own answer to an error shows the program's source.
+    development: false,
+    ...extra,
+    hostname,
+    port,
+    error: onError,
+    ...(tls !== null && { tls }),
+    fetch: handler,
+  });
+  const { promise: finished, resolve } = Promise.withResolvers<void>();
+  const stop = (hard: boolean) => void server.stop(hard).then(resolve, resolve);
+  return {
+    object: server,
+    hostname: server.hostname,
+    port: server.port,
+    finished,
+    shutdown: () => stop(false),
+    abort: () => stop(true),
+    ref: () => server.ref(),
+    unref: () => server.unref(),
+  };
+}
+
+function remoteAddr(
+  request: Request,
+  context: object,
+): { hostname: string; port: number } | null {
+  const address = (context as BunServer).requestIP(request);
+  return address === null ? null : { hostname: address.address, port: address.port };
+}
+
+function nodeServerMissing(): string | null {
+  return null;
+}
+
+function nodeServer(fd: number, listener: RequestListener, tls: TlsOptions | null): NodeServer {
+  const server = createServer(listener);
+  // The listen of Bun's node:http overlooks the descriptor and takes a random port.
+  const onSocket = (socket: Socket) => void server.emit("connection", socket);
+  const acceptor = tls === null
+    ? createNetServer({ allowHalfOpen: true }, onSocket)
+    : createTlsServer({ ...tls, ALPNProtocols: ["http/1.1"] }, onSocket);
+  acceptor.listen({ fd });
+  return { server, acceptor };
+}
+
+/** The HTTP of Bun. */
+export const bunHttp: RuntimeHttp = {
+  serveDenied,
+  serve,
+  remoteAddr,
+  nodeServerMissing,
+  nodeServer,
+};

@@ -1,0 +1,110 @@
+/**
+ * `Deno.serve` behind the contract of `http.ts`. The twin of `http_bun.ts`: same names, same order.
+ *
+ * @module
+ */
+
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createServer, type RequestListener, Server } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import { Server as NetServer } from "node:net";
+import type {
+  NodeServer,
+  RuntimeHandler,
+  RuntimeHttp,
+  RuntimeServer,
+  RuntimeServerOptions,
+  TlsOptions,
+} from "./http.ts";
+
+/** The parts of `Deno` that this file uses, so that Bun's type checker needs no Deno types. */
+interface DenoHttp {
+  serve(options: Record<string, unknown>, handler: RuntimeHandler): DenoServer;
+  permissions: {
+    querySync(query: { name: "net"; host: string }): { readonly state: string };
+  };
+}
+
+interface DenoServer {
+  readonly addr: { readonly hostname: string; readonly port: number };
+  readonly finished: Promise<void>;
+  shutdown(): Promise<void>;
+  ref(): void;
+  unref(): void;
+}
+
+interface DenoHandlerInfo {
+  readonly remoteAddr: { readonly hostname: string; readonly port: number };
+}
+
+function deno(): DenoHttp {
+  return (globalThis as unknown as { Deno: DenoHttp }).Deno;
+}
+
+function serveDenied(hostname: string, port: number): string | null {
+  const host = `${hostname}:${port}`;
+  // Not asked for when it is not granted: Deno would prompt for an address that nobody knows.
+  const { state } = deno().permissions.querySync({ name: "net", host });
+  return state === "granted" ? null : `Deno.serve needs --allow-net, for ${host} too`;
+}
+
+function serve(options: RuntimeServerOptions): RuntimeServer {
+  const { hostname, port, handler, onError, tls, extra } = options;
+  const controller = new AbortController();
+  const server = deno().serve({
+    ...extra,
+    hostname,
+    port,
+    onError,
+    ...tls,
+    signal: controller.signal,
+    // Without one Deno prints where it listens.
+    onListen() {},
+  }, handler);
+  const finished = server.finished.catch(() => {});
+  return {
+    object: server,
+    hostname: server.addr.hostname,
+    port: server.addr.port,
+    finished,
+    shutdown: () => void server.shutdown().catch(() => {}),
+    abort: () => controller.abort(),
+    ref: () => server.ref(),
+    unref: () => server.unref(),
+  };
+}
+
+function remoteAddr(
+  _request: Request,
+  context: object,
+): { hostname: string; port: number } | null {
+  return (context as DenoHandlerInfo).remoteAddr;
+}
+
+function nodeServerMissing(): string | null {
+  // Before 2.8 the node:http of Deno was no node:net, and took a random port instead.
+  if (new Server() instanceof NetServer) return null;
+  return "node:http cannot listen on a descriptor before Deno 2.8";
+}
+
+function nodeServer(fd: number, listener: RequestListener, tls: TlsOptions | null): NodeServer {
+  if (tls !== null) checkTls(tls);
+  const server = tls === null ? createServer(listener) : createHttpsServer({ ...tls }, listener);
+  server.listen({ fd });
+  return { server, acceptor: server };
+}
+
+/** Deno's node:https looks at a certificate only when a client comes, and then says nothing. */
+function checkTls({ cert, key }: TlsOptions): void {
+  const isPair = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+  if (!isPair) throw new TypeError("Invalid cert and key: the key is not that of the certificate");
+}
+
+/** The HTTP of Deno. */
+export const denoHttp: RuntimeHttp = {
+  serveDenied,
+  serve,
+  remoteAddr,
+  nodeServerMissing,
+  nodeServer,
+};

@@ -1,0 +1,46 @@
+/**
+ * The contract of the engines: what does HTTP on a listening socket of ours.
+ *
+ * @module
+ */
+
+import type { TlsOptions } from "../../ffi/http.ts";
+import type { NetAddr } from "../types.ts";
+import type { ConnectionTable } from "./connections.ts";
+import type { ServeContext } from "./serve_info.ts";
+import type { MptcpServerEngine, ServeMptcpHandler, ServeMptcpOptions } from "./types.ts";
+
+/** A socket that listens, and what is to be done with it. */
+export interface Job {
+  /** Belongs to the engine once that has started, and not before. */
+  readonly fd: number;
+  readonly addr: NetAddr;
+  readonly connections: ConnectionTable;
+  readonly fallback: ServeContext["fallback"];
+  readonly handler: ServeMptcpHandler;
+  readonly onError: (error: unknown) => Response | Promise<Response>;
+  readonly options: ServeMptcpOptions;
+}
+
+/** A running server. */
+export interface Engine {
+  readonly name: MptcpServerEngine["name"];
+  /** The runtime's server object. */
+  readonly server: object;
+  /** Resolves when it has ended. Never rejects. */
+  readonly finished: Promise<void>;
+  /** Takes no more connections and lets running requests finish. */
+  shutdown(): void;
+  /** Closes everything. */
+  abort(): void;
+  ref(): void;
+  unref(): void;
+}
+
+/** Why an engine cannot be had here. The socket is as it was. */
+export class EngineRefusal extends Error {}
+
+/** The certificate and key of the options; `null` for HTTP. */
+export function tlsOf({ cert, key }: ServeMptcpOptions): TlsOptions | null {
+  return cert === undefined || key === undefined ? null : { cert, key };
+}

@@ -1,0 +1,69 @@
+/**
+ * The native engine: `Deno.serve` or `Bun.serve`, grafted onto our socket.
+ *
+ * @module
+ */
+
+import type { RuntimeHandler, RuntimeServer } from "../../ffi/http.ts";
+import { runtimeHttp } from "../../ffi/runtime_http.ts";
+import { libc } from "../../ffi/runtime.ts";
+import { type Engine, EngineRefusal, type Job, tlsOf } from "./engine.ts";
+import { graft, GraftError } from "./graft.ts";
+import { type ServeContext, ServeInfo } from "./serve_info.ts";
+import type { ServeMptcpHandler } from "./types.ts";
+
+/** Where the runtime listens until the graft is done. */
+const HOSTNAME = "127.0.0.1";
+
+/** The native engine, and the runtime's descriptor, which is our socket now. */
+export interface NativeEngine extends Engine {
+  /** Borrowed: the runtime closes it. */
+  readonly fd: number;
+}
+
+/** Starts the runtime's server on the job's socket; throws an `EngineRefusal` where that cannot be. */
+export function startNative(job: Job): NativeEngine {
+  const denied = runtimeHttp.serveDenied(HOSTNAME, 0);
+  if (denied !== null) throw new EngineRefusal(denied);
+  const server = serveOnLoopback(job);
+  try {
+    const fd = graft(job.fd, HOSTNAME, server.port);
+    libc().close(job.fd);
+    const { object, finished, shutdown, abort, ref, unref } = server;
+    return { name: "native", fd, server: object, finished, shutdown, abort, ref, unref };
+  } catch (error) {
+    // Nothing was accepted yet: this is the same piece of synchronous code.
+    server.abort();
+    if (error instanceof GraftError) throw new EngineRefusal(error.message);
+    throw error;
+  }
+}
+
+function serveOnLoopback(job: Job): RuntimeServer {
+  const { connections, fallback, onError, options } = job;
+  const { remoteAddr: remoteOf } = runtimeHttp;
+  const context: ServeContext = { connections, fallback, remoteOf, server: null };
+  try {
+    const server = runtimeHttp.serve({
+      hostname: HOSTNAME,
+      port: 0,
+      handler: toRuntimeHandler(job.handler, context),
+      onError,
+      tls: tlsOf(options),
+      extra: options.nativeOptions ?? {},
+    });
+    context.server = server.object;
+    return server;
+  } catch (error) {
+    // No loopback here, or no descriptor left. Anything else is about the caller's options.
+    const { code } = error as { code?: unknown };
+    if (typeof code !== "string" || !/^E[A-Z]+$/.test(code)) throw error;
+    throw new EngineRefusal(`the runtime cannot listen on ${HOSTNAME} (${code})`);
+  }
+}
+
+function toRuntimeHandler(handler: ServeMptcpHandler, context: ServeContext): RuntimeHandler {
+  // Deno makes no information about the connection for a handler that takes the request alone.
+  if (handler.length === 1) return handler as RuntimeHandler;
+  return (request, origin) => handler(request, new ServeInfo(context, request, origin));
+}

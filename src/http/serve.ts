@@ -1,0 +1,252 @@
+/**
+ * `serveMptcp`.
+ *
+ * @module
+ */
+
+import { F_DUPFD_CLOEXEC } from "../../ffi/abi.ts";
+import { libc } from "../../ffi/runtime.ts";
+import { MptcpError } from "../error.ts";
+import { listenMptcp } from "../listen.ts";
+import { formatHostPort } from "../socket.ts";
+import type { Fallback, NetAddr, Protocol } from "../types.ts";
+import { ConnectionTable } from "./connections.ts";
+import { isDeaf } from "./deafness.ts";
+import { type Engine, EngineRefusal, type Job } from "./engine.ts";
+import { type NativeEngine, startNative } from "./native_engine.ts";
+import { startNode } from "./node_engine.ts";
+import type {
+  MptcpServer,
+  MptcpServerEngine,
+  ServeMptcpHandler,
+  ServeMptcpOptions,
+} from "./types.ts";
+
+const DEFAULT_PORT = 8000;
+
+/**
+ * Serves HTTP, to MPTCP and TCP clients alike, as `Deno.serve` does on TCP.
+ *
+ * The handler is told about the connection of its request: which protocol it speaks, and if TCP, why.
+ * The work is done by the runtime's own server at its own speed, or by `node:http`;
+ * {@linkcode ServeMptcpOptions.engine} says more.
+ *
+ * Requires `--allow-ffi` in Deno, and `--allow-net` for the native engine.
+ *
+ * @param handler Answers requests.
+ * @returns The server; it listens.
+ * @throws {MptcpError} what `listenMptcp` throws; code "ERR_HTTP_ENGINE" when no engine can be had.
+ * @throws {TypeError} when an option has the wrong type.
+ *
+ * @example
+ * ```ts
+ * import { serveMptcp } from "@multipath/mptcp/http";
+ *
+ * await using server = serveMptcp({ port: 0 }, (_request, info) => {
+ *   return new Response(`You are using ${info.protocol}.`);
+ * });
+ * const response = await fetch(`http://localhost:${server.addr.port}/`);
+ * console.log(await response.text());
+ * ```
+ */
+export function serveMptcp(handler: ServeMptcpHandler): MptcpServer;
+/**
+ * Serves HTTP with options.
+ *
+ * @param options Where to listen and how; see {@linkcode ServeMptcpOptions}.
+ * @param handler Answers requests.
+ */
+export function serveMptcp(options: ServeMptcpOptions, handler: ServeMptcpHandler): MptcpServer;
+export function serveMptcp(
+  first: ServeMptcpOptions | ServeMptcpHandler,
+  second?: ServeMptcpHandler,
+): MptcpServer {
+  const [options, handler] = typeof first === "function" ? [{}, first] : [first, second];
+  checkOptions(options, handler);
+  const { onListen, signal } = options;
+  const server = new Server(options, handler!);
+  try {
+    onListen?.({ ...server.addr });
+  } catch (error) {
+    server.abort();
+    throw error;
+  }
+  server.follow(signal);
+  return server;
+}
+
+const ENGINES: readonly unknown[] = ["auto", "native", "node"];
+
+function checkOptions(options: ServeMptcpOptions, handler: unknown): void {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError("Invalid options: expected an object or a handler");
+  }
+  if (typeof handler !== "function") {
+    throw new TypeError("Invalid handler: expected a function that takes a Request");
+  }
+  const { engine = "auto", cert, key, signal } = options;
+  if (!ENGINES.includes(engine)) {
+    throw new TypeError(
+      `Invalid engine: expected "auto", "native" or "node", got ${JSON.stringify(engine)}`,
+    );
+  }
+  for (const name of ["cert", "key"] as const) {
+    const value: unknown = options[name];
+    if (value !== undefined && typeof value !== "string") {
+      throw new TypeError(`Invalid ${name}: expected PEM text, got ${typeof value}`);
+    }
+  }
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new TypeError("Invalid cert and key: HTTPS needs both of them");
+  }
+  for (const name of ["onListen", "onError"] as const) {
+    const value: unknown = options[name];
+    if (value !== undefined && typeof value !== "function") {
+      throw new TypeError(`Invalid ${name}: expected a function, got ${typeof value}`);
+    }
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError("Invalid signal: expected an AbortSignal");
+  }
+}
+
+/** As Deno.serve does where there is no `onError`. */
+function defaultOnError(error: unknown): Response {
+  console.error(error);
+  return new Response("Internal Server Error", { status: 500 });
+}
+
+/** {@linkcode MptcpServer} on one of the engines. */
+class Server implements MptcpServer {
+  readonly addr: NetAddr;
+  readonly protocol: Protocol;
+  readonly fallback: Fallback | null;
+  readonly finished: Promise<void>;
+  readonly #job: Job;
+  #engine: Engine;
+  #detail: string | null = null;
+  #isOver = false;
+  #refed = true;
+
+  constructor(options: ServeMptcpOptions, handler: ServeMptcpHandler) {
+    const listener = listenMptcp({ ...options, port: options.port ?? DEFAULT_PORT });
+    this.addr = listener.addr;
+    this.protocol = listener.protocol;
+    this.fallback = listener.fallback;
+    this.#job = {
+      fd: listener.detach(),
+      addr: this.addr,
+      connections: new ConnectionTable(this.addr),
+      fallback: this.fallback,
+      handler,
+      onError: options.onError ?? defaultOnError,
+      options,
+    };
+    try {
+      this.#engine = this.#start();
+    } catch (error) {
+      libc().close(this.#job.fd);
+      throw error;
+    }
+    this.finished = this.#run();
+  }
+
+  get engine(): MptcpServerEngine {
+    return { name: this.#engine.name, detail: this.#detail };
+  }
+
+  get server(): object {
+    return this.#engine.server;
+  }
+
+  shutdown(): Promise<void> {
+    if (!this.#isOver) this.#engine.shutdown();
+    this.#isOver = true;
+    return this.finished;
+  }
+
+  /** Closes everything. */
+  abort(): void {
+    this.#isOver = true;
+    this.#engine.abort();
+  }
+
+  /** Aborts when the signal does. */
+  follow(signal: AbortSignal | undefined): void {
+    if (signal === undefined) return;
+    if (signal.aborted) return this.abort();
+    const onAbort = () => this.abort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.finished.then(() => signal.removeEventListener("abort", onAbort));
+  }
+
+  ref(): void {
+    this.#refed = true;
+    this.#engine.ref();
+  }
+
+  unref(): void {
+    this.#refed = false;
+    this.#engine.unref();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown();
+  }
+
+  #start(): Engine {
+    const { engine: wanted = "auto" } = this.#job.options;
+    const refusals: string[] = [];
+    for (const start of wanted === "auto" ? [startNative, startNode] : [STARTS[wanted]]) {
+      try {
+        const engine = start(this.#job);
+        this.#detail = refusals[0] ?? null;
+        return engine;
+      } catch (error) {
+        if (!(error instanceof EngineRefusal)) throw error;
+        refusals.push(error.message);
+      }
+    }
+    throw noEngineError(wanted, this.addr, refusals);
+  }
+
+  /** To the end of the server, and of the engine that took over if one had to. */
+  async #run(): Promise<void> {
+    const first = this.#engine;
+    if (first.name === "native" && await this.#isDeaf(first as NativeEngine)) this.#replace();
+    await first.finished;
+    if (this.#engine !== first) await this.#engine.finished;
+  }
+
+  #isDeaf({ fd }: NativeEngine): Promise<boolean> {
+    const { netns } = this.#job.options;
+    return isDeaf({ fd, addr: this.addr, netns, isOver: () => this.#isOver });
+  }
+
+  /** Takes the socket from a native engine that does not accept and gives it to the other engine. */
+  #replace(): void {
+    const native = this.#engine as NativeEngine;
+    const fd = libc().fcntl(native.fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) return;
+    try {
+      this.#engine = startNode({ ...this.#job, fd });
+    } catch {
+      libc().close(fd);
+      return;
+    }
+    this.#detail = "the runtime's server did not accept what connected";
+    if (!this.#refed) this.#engine.unref();
+    native.abort();
+  }
+}
+
+const STARTS = { native: startNative, node: startNode } as const;
+
+function noEngineError(wanted: string, addr: NetAddr, refusals: string[]): MptcpError {
+  const { hostname, port } = addr;
+  return new MptcpError(
+    `serve ${formatHostPort(hostname, port)}: no HTTP engine to be had (engine: "${wanted}"): ` +
+      refusals.join("; "),
+    { code: "ERR_HTTP_ENGINE", address: hostname, port },
+  );
+}

@@ -1,0 +1,89 @@
+/**
+ * What a handler is told about the connection of its request.
+ *
+ * @module
+ */
+
+import { readMptcpInfo, readSubflows, wireProtocol } from "../info.ts";
+import { localSockaddr, toNetAddr } from "../socket.ts";
+import { PEER_OF_SERVER } from "../support.ts";
+import type { Fallback, MptcpInfo, NetAddr, Protocol, Subflow } from "../types.ts";
+import type { ConnectionTable } from "./connections.ts";
+import type { ServeMptcpInfo } from "./types.ts";
+
+/** What the requests of one server have in common. */
+export interface ServeContext {
+  readonly connections: ConnectionTable;
+  /** Why the listening socket is TCP; `null` while it is MPTCP. */
+  readonly fallback: Fallback | null;
+  readonly remoteOf: RemoteOf;
+  /** The runtime's server object; `null` until it is made. */
+  server: object | null;
+}
+
+/**
+ * Where a request came from; `null` once its connection is gone. `origin` is what the engine was
+ * given beside the request.
+ */
+export type RemoteOf = (
+  request: Request,
+  origin: object,
+) => { readonly hostname: string; readonly port: number } | null;
+
+/** {@linkcode ServeMptcpInfo} of one request. */
+export class ServeInfo implements ServeMptcpInfo {
+  readonly #context: ServeContext;
+  readonly #request: Request;
+  readonly #origin: object;
+  #remoteAddr: NetAddr | null = null;
+  #protocol: Protocol | "unknown" = "unknown";
+
+  constructor(context: ServeContext, request: Request, origin: object) {
+    this.#context = context;
+    this.#request = request;
+    this.#origin = origin;
+  }
+
+  get remoteAddr(): NetAddr {
+    if (this.#remoteAddr !== null) return { ...this.#remoteAddr };
+    const remote = this.#context.remoteOf(this.#request, this.#origin);
+    // What Deno says of a connection that is gone.
+    if (remote === null) return { transport: "tcp", hostname: "", port: 0 };
+    const hostname = remote.hostname.replace(/^::ffff:(?=\d+\.)/i, "");
+    this.#remoteAddr = { transport: "tcp", hostname, port: remote.port };
+    return { ...this.#remoteAddr };
+  }
+
+  get protocol(): Protocol | "unknown" {
+    if (this.#context.fallback !== null) return "tcp";
+    const fd = this.#fd();
+    if (fd >= 0) this.#protocol = wireProtocol(fd);
+    return this.#protocol;
+  }
+
+  get fallback(): Fallback | null {
+    return this.protocol === "tcp" ? this.#context.fallback ?? PEER_OF_SERVER : null;
+  }
+
+  mptcp(): MptcpInfo | null {
+    const fd = this.#fd();
+    return fd >= 0 && this.protocol !== "tcp" ? readMptcpInfo(fd) : null;
+  }
+
+  subflows(): Subflow[] {
+    const fd = this.#fd();
+    if (fd < 0) return [];
+    const subflows = this.protocol === "tcp" ? null : readSubflows(fd);
+    return subflows ??
+      [{ localAddr: toNetAddr(localSockaddr(fd)), remoteAddr: this.remoteAddr }];
+  }
+
+  get server(): object {
+    return this.#context.server!;
+  }
+
+  #fd(): number {
+    const { hostname, port } = this.remoteAddr;
+    return port === 0 ? -1 : this.#context.connections.find(hostname, port);
+  }
+}

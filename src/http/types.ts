@@ -1,0 +1,113 @@
+/**
+ * The public types of HTTP over MPTCP.
+ *
+ * @module
+ */
+
+import type {
+  Fallback,
+  ListenMptcpOptions,
+  MptcpInfo,
+  NetAddr,
+  Protocol,
+  Subflow,
+} from "../types.ts";
+
+/** Answers a request. */
+export type ServeMptcpHandler = (
+  request: Request,
+  info: ServeMptcpInfo,
+) => Response | Promise<Response>;
+
+/**
+ * What a handler is told about the connection of its request. Nothing is asked of the kernel until
+ * the handler does, and each answer is of that moment.
+ */
+export interface ServeMptcpInfo {
+  /** The other end. */
+  readonly remoteAddr: NetAddr;
+  /**
+   * What the connection speaks. `"unknown"` on kernels before 5.16, and when the connection was gone
+   * before this was first asked.
+   */
+  readonly protocol: Protocol | "unknown";
+  /** Why it is TCP; `null` while it is not. */
+  readonly fallback: Fallback | null;
+  /** The kernel's figures about an MPTCP connection; `null` when it is TCP, or gone. */
+  mptcp(): MptcpInfo | null;
+  /** The paths in use. A TCP connection is one subflow; one that is gone has none. */
+  subflows(): Subflow[];
+  /**
+   * The runtime's own server object: `Deno.HttpServer`, `Bun.Server` (whose `upgrade` makes
+   * WebSockets), or `http.Server` of `node:http`.
+   */
+  readonly server: object;
+}
+
+/** Which HTTP server does the work; see {@linkcode ServeMptcpOptions.engine}. */
+export interface MptcpServerEngine {
+  /** `"native"`: `Deno.serve` or `Bun.serve`. `"node"`: `node:http`. */
+  readonly name: "native" | "node";
+  /** Why it is not the native one, as a sentence for people; `null` where it is, or was not wanted. */
+  readonly detail: string | null;
+}
+
+/** What `serveMptcp` takes: what `listenMptcp` takes, and what `Deno.serve` takes. */
+export interface ServeMptcpOptions extends ListenMptcpOptions {
+  /**
+   * 0 to 65535; 0 lets the kernel choose.
+   * @default {8000}
+   */
+  port?: number;
+  /** The certificate chain for HTTPS, in PEM; with `key`. */
+  cert?: string;
+  /** The private key for HTTPS, in PEM; with `cert`. */
+  key?: string;
+  /** Closes the server and all its connections. */
+  signal?: AbortSignal;
+  /** Called once the server listens, before `serveMptcp` returns. */
+  onListen?: (addr: NetAddr) => void;
+  /**
+   * Answers for a handler that threw. By default the error is printed and the answer is a 500.
+   */
+  onError?: (error: unknown) => Response | Promise<Response>;
+  /**
+   * Which HTTP server does the work:
+   *
+   * - `"native"`: `Deno.serve` or `Bun.serve`, with our socket grafted under it: HTTP/1.1 and in Deno
+   *   HTTP/2, WebSockets, the runtime's full speed. Deno needs `--allow-net`.
+   * - `"node"`: `node:http`, on the socket itself: HTTP/1.1, about half the speed. Deno needs
+   *   `--allow-ffi` alone.
+   * - `"auto"`: native where it can be had, else node. `engine` of the server says which, and why.
+   *
+   * @default {"auto"}
+   */
+  engine?: "auto" | "native" | "node";
+  /**
+   * Further options for the runtime's own server, as it has them: `{ automaticCompression: true }`,
+   * `{ websocket: {...}, idleTimeout: 30 }`. The native engine's alone.
+   */
+  nativeOptions?: Readonly<Record<string, unknown>>;
+}
+
+/** A server that listens. */
+export interface MptcpServer extends AsyncDisposable {
+  /** Where it listens. */
+  readonly addr: NetAddr;
+  /** What kind of socket listens. An MPTCP one takes TCP clients too. */
+  readonly protocol: Protocol;
+  /** Why it is TCP; `null` while it is MPTCP. */
+  readonly fallback: Fallback | null;
+  /** Which HTTP server does the work. */
+  readonly engine: MptcpServerEngine;
+  /** The runtime's own server object, as in {@linkcode ServeMptcpInfo}. */
+  readonly server: object;
+  /** Resolves when the server has ended: after `shutdown`, or the signal. */
+  readonly finished: Promise<void>;
+  /** Takes no more connections, lets running requests finish, and resolves when they have. */
+  shutdown(): Promise<void>;
+  /** Makes the server keep the process alive: how it begins. */
+  ref(): void;
+  /** Lets the process end though the server listens. */
+  unref(): void;
+}

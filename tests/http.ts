@@ -1,0 +1,54 @@
+/**
+ * Helpers of the tests of HTTP.
+ *
+ * @module
+ */
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import type { MptcpServer, ServeMptcpInfo } from "../src/http/mod.ts";
+import { formatHostPort } from "../src/socket.ts";
+import { ROOT } from "./processes.ts";
+
+/** Both engines, by which most tests run. */
+export const ENGINES = ["native", "node"] as const;
+
+/** What a handler was told, as JSON. */
+export interface Told {
+  readonly protocol: string;
+  readonly reason: string | null;
+  readonly hostname: string;
+  readonly port: number;
+  readonly token: number | null;
+  readonly subflows: number;
+}
+
+/** Answers with what the handler was told. */
+export function tell(_request: Request, info: ServeMptcpInfo): Response {
+  const { protocol, fallback, remoteAddr: { hostname, port } } = info;
+  const token = info.mptcp()?.token ?? null;
+  const subflows = info.subflows().length;
+  const reason = fallback?.reason ?? null;
+  return Response.json({ protocol, reason, hostname, port, token, subflows } satisfies Told);
+}
+
+/** The URL of a path of a server. */
+export function urlOf({ addr }: MptcpServer, path = "/", scheme = "http"): string {
+  const hostname = { "0.0.0.0": "127.0.0.1", "::": "::1" }[addr.hostname] ?? addr.hostname;
+  return `${scheme}://${formatHostPort(hostname, addr.port)}${path}`;
+}
+
+/** The output of a program, while the event loop turns; throws unless it succeeds. */
+export async function outputOf(command: string[], input = ""): Promise<string> {
+  const [program, ...args] = command as [string, ...string[]];
+  const child = spawn(program, args, { cwd: ROOT });
+  child.stdin.on("error", () => {});
+  child.stdin.end(input);
+  let stdout = "";
+  let stderr = "";
+  child.stdout.on("data", (chunk) => stdout += chunk);
+  child.stderr.on("data", (chunk) => stderr += chunk);
+  const [status] = await once(child, "close");
+  if (status === 0) return stdout;
+  throw new Error(`${command.join(" ")}: status ${status}: ${stderr}${stdout}`);
+}

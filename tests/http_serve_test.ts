@@ -1,0 +1,162 @@
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { serveMptcp, type ServeMptcpOptions } from "../src/http/mod.ts";
+import { MptcpError, mptcpSupport } from "../mod.ts";
+import { createCertificate, noCertificate } from "./certificate.ts";
+import { openFds, test } from "./harness.ts";
+import { ENGINES, outputOf, tell, type Told, urlOf } from "./http.ts";
+import { createNetns, missingNamespaces, missingProgram, pythonPeer } from "./processes.ts";
+
+const noMptcp = mptcpSupport().supported ? null : mptcpSupport().fallback!.detail;
+const noPython = missingProgram("python3") ?? noMptcp;
+const noCurl = missingProgram("curl") ?? missingProgram("mptcpize") ?? noMptcp;
+const certificate = noCertificate === null ? createCertificate() : undefined;
+
+interface HttpTruth {
+  isMptcp: boolean;
+  status: number;
+  body: string;
+}
+
+function optionsFor(scheme: "http" | "https"): ServeMptcpOptions {
+  return scheme === "https" ? { port: 0, ...certificate } : { port: 0 };
+}
+
+function assertTold(body: string, isMptcp: boolean, hostname: string): void {
+  const told: Told = JSON.parse(body);
+  assertEquals([told.protocol, told.reason], isMptcp ? ["mptcp", null] : ["tcp", "peer"]);
+  assertEquals([told.hostname, told.subflows], [hostname, 1]);
+  assertEquals(told.token !== null, isMptcp);
+  assert(told.port > 0);
+}
+
+for (const engine of ENGINES) {
+  for (const scheme of ["http", "https"] as const) {
+    const noTls = scheme === "https" ? noCertificate : null;
+
+    for (
+      const { hostname, from } of [
+        { hostname: "127.0.0.1", from: "127.0.0.1" },
+        { hostname: "::1", from: "::1" },
+        { hostname: "::", from: "127.0.0.1" },
+        { hostname: "::", from: "::1" },
+      ]
+    ) {
+      for (const protocol of [262, 6]) {
+        const name =
+          `${engine}: a handler on ${hostname} is told what Python speaks that comes by ` +
+          `${scheme} and protocol ${protocol} from ${from}`;
+        test(name, { skip: noPython ?? noTls }, async () => {
+          await using server = serveMptcp({ ...optionsFor(scheme), hostname, engine }, tell);
+          assertEquals(server.engine, { name: engine, detail: null });
+          assertEquals([server.protocol, server.fallback], ["mptcp", null]);
+          const tls = Number(scheme === "https");
+          await using peer = pythonPeer("http", from, server.addr.port, protocol, tls);
+          const { isMptcp, status, body } = await peer.next<HttpTruth>();
+          assertEquals([isMptcp, status], [protocol === 262, 200]);
+          assertTold(body, isMptcp, from);
+        });
+      }
+    }
+
+    for (const wrapper of [[], ["mptcpize", "run"]]) {
+      const isMptcp = wrapper.length > 0;
+      const name = `${engine}: a handler is told what curl speaks by ${scheme} ` +
+        (isMptcp ? "under mptcpize" : "by itself");
+      test(name, { skip: noCurl ?? noTls }, async () => {
+        await using server = serveMptcp({ ...optionsFor(scheme), engine }, tell);
+        const url = urlOf(server, "/", scheme);
+        // Two requests on one connection.
+        const output = await outputOf([...wrapper, "curl", "-sSk", "-w", "\n", url, url]);
+        const [first, second] = output.trim().split("\n") as [string, string];
+        assertTold(first, isMptcp, "127.0.0.1");
+        assertEquals(first, second);
+      });
+    }
+  }
+
+  test(`${engine}: mptcp "off" serves by TCP, and says so`, async () => {
+    await using server = serveMptcp({ port: 0, engine, mptcp: "off" }, tell);
+    assertEquals([server.protocol, server.fallback?.reason], ["tcp", "off"]);
+    const told: Told = await (await fetch(urlOf(server))).json();
+    assertEquals([told.protocol, told.reason, told.subflows], ["tcp", "off", 1]);
+  });
+
+  test(`${engine}: a server in a network namespace is reached there`, {
+    skip: missingNamespaces() ?? noCurl,
+  }, async () => {
+    using netns = createNetns(`http-${engine}`);
+    await using server = serveMptcp({ port: 0, engine, netns: netns.name }, tell);
+    const url = urlOf(server);
+    const inside = ["ip", "netns", "exec", netns.name, "mptcpize", "run", "curl", "-sS", url];
+    assertTold(await outputOf(inside), true, "127.0.0.1");
+  });
+
+  test(`${engine}: where the kernel has no MPTCP the server is a TCP one`, {
+    skip: missingNamespaces(),
+  }, async () => {
+    using netns = createNetns(`off-${engine}`, { "net.mptcp.enabled": 0 });
+    await using server = serveMptcp({ port: 0, engine, netns: netns.name }, tell);
+    assertEquals([server.protocol, server.fallback?.reason], ["tcp", "kernel"]);
+    const inside = ["ip", "netns", "exec", netns.name, "curl", "-sS", urlOf(server)];
+    const told: Told = JSON.parse(await outputOf(inside));
+    assertEquals([told.protocol, told.reason], ["tcp", "kernel"]);
+    const before = openFds();
+    const required = { port: 0, engine, netns: netns.name, mptcp: "require" } as const;
+    assertThrows(() => serveMptcp(required, tell), MptcpError, "required");
+    assertEquals(openFds(), before);
+  });
+
+  test(`${engine}: a port in use is an error, and leaves no descriptor`, async () => {
+    await using server = serveMptcp({ port: 0, engine }, tell);
+    const before = openFds();
+    const { port } = server.addr;
+    const error = assertThrows(() => serveMptcp({ port, engine }, tell), MptcpError);
+    assertEquals([error.code, error.port], ["EADDRINUSE", port]);
+    assertEquals(openFds(), before);
+  });
+
+  test(`${engine}: a certificate that is none is an error, and leaves no descriptor`, () => {
+    const before = openFds();
+    const options = { port: 0, engine, cert: "none", key: "none" };
+    assertThrows(() => serveMptcp(options, tell), Error);
+    assertEquals(openFds(), before);
+  });
+}
+
+test("options of the wrong type are refused by name", () => {
+  const handler = () => new Response();
+  const bad: [Record<string, unknown>, string][] = [
+    [{ engine: "fast" }, "engine"],
+    [{ cert: "x" }, "cert and key"],
+    [{ cert: new Uint8Array(1), key: "x" }, "cert"],
+    [{ onListen: 1 }, "onListen"],
+    [{ onError: {} }, "onError"],
+    [{ signal: true }, "signal"],
+    [{ port: "x" }, "port"],
+    [{ mptcp: "yes" }, "mptcp"],
+  ];
+  for (const [options, includes] of bad) {
+    assertThrows(() => serveMptcp(options as ServeMptcpOptions, handler), TypeError, includes);
+  }
+  assertThrows(() => serveMptcp({}, undefined as never), TypeError, "handler");
+  assertThrows(() => serveMptcp(null as never, handler), TypeError, "options");
+});
+
+test("onListen is told the address before serveMptcp returns, and may throw", async () => {
+  let port = 0;
+  await using server = serveMptcp({ port: 0, onListen: (addr) => port = addr.port }, tell);
+  assertEquals(port, server.addr.port);
+  const error = assertThrows(() =>
+    serveMptcp({
+      port: 0,
+      onListen(addr) {
+        port = addr.port;
+        throw new Error("no");
+      },
+    }, tell), Error);
+  assertStringIncludes(error.message, "no");
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  // It must not listen any more.
+  await using again = serveMptcp({ port }, tell);
+  assertEquals(again.addr.port, port);
+});
