@@ -92,6 +92,7 @@ function nodeServer(fd: number, listener: RequestListener, tls: TlsOptions | nul
 
 /** The HTTP of Bun. */
 export const bunHttp: RuntimeHttp = {
+  deferAccept: 1,
   serveDenied,
   serve,
   remoteAddr,

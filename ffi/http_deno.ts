@@ -102,6 +102,7 @@ function checkTls({ cert, key }: TlsOptions): void {
 
 /** The HTTP of Deno. */
 export const denoHttp: RuntimeHttp = {
+  deferAccept: 0,
   serveDenied,
   serve,
   remoteAddr,

@@ -6,9 +6,12 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { connectMptcp } from "../mod.ts";
 import type { MptcpServer, ServeMptcpInfo } from "../src/http/mod.ts";
 import { formatHostPort } from "../src/socket.ts";
+import { openFds } from "./harness.ts";
 import { ROOT } from "./processes.ts";
+import { bytesOf, delay, readToEnd } from "./sockets.ts";
 
 /** Both engines, by which most tests run. */
 export const ENGINES = ["native", "node"] as const;
@@ -36,6 +39,30 @@ export function tell(_request: Request, info: ServeMptcpInfo): Response {
 export function urlOf({ addr }: MptcpServer, path = "/", scheme = "http"): string {
   const hostname = { "0.0.0.0": "127.0.0.1", "::": "::1" }[addr.hostname] ?? addr.hostname;
   return `${scheme}://${formatHostPort(hostname, addr.port)}${path}`;
+}
+
+/**
+ * Makes one request on a connection of its own and gives the head and the body that come back, the
+ * body as it was sent. The pools of fetch would keep connections, and their descriptors.
+ */
+export async function rawRequest(
+  port: number,
+  path = "/",
+  hostname = "127.0.0.1",
+): Promise<string> {
+  using conn = await connectMptcp({ hostname, port });
+  await conn.write(bytesOf(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`));
+  return new TextDecoder().decode(await readToEnd(conn));
+}
+
+/** The number of open descriptors once nothing is being closed any more. */
+export async function settledFds(): Promise<number> {
+  for (let last = -1;;) {
+    const now = openFds();
+    if (now === last) return now;
+    last = now;
+    await delay(50);
+  }
 }
 
 /** The output of a program, while the event loop turns; throws unless it succeeds. */

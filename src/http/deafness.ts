@@ -39,16 +39,22 @@ export async function isDeaf(listening: Listening): Promise<boolean> {
   return true;
 }
 
+/** The empty line that HTTP allows before a request: with `TCP_DEFER_ACCEPT` something has to come. */
+const EMPTY_LINE = new TextEncoder().encode("\r\n");
+
 async function connectTo({ addr, netns }: Listening): Promise<MptcpConn | null> {
   const loopback: Record<string, string> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
   try {
-    return await connectMptcp({
+    const conn = await connectMptcp({
       hostname: loopback[addr.hostname] ?? addr.hostname,
       port: addr.port,
       mptcp: "off",
       signal: AbortSignal.timeout(LOOKS * INTERVAL),
       ...(netns !== undefined && { netns }),
     });
+    // A new connection has room: this does not wait.
+    await conn.write(EMPTY_LINE);
+    return conn;
   } catch {
     // A firewall, an address that is not here yet, a full backlog.
     return null;

@@ -4,9 +4,11 @@
  * @module
  */
 
+import { SOL_TCP, TCP_DEFER_ACCEPT } from "../../ffi/abi.ts";
 import type { RuntimeHandler, RuntimeServer } from "../../ffi/http.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
 import { libc } from "../../ffi/runtime.ts";
+import { setIntOption } from "../socket.ts";
 import { type Engine, EngineRefusal, type Job, tlsOf } from "./engine.ts";
 import { graft, GraftError } from "./graft.ts";
 import { type ServeContext, ServeInfo } from "./serve_info.ts";
@@ -27,6 +29,7 @@ export function startNative(job: Job): NativeEngine {
   if (denied !== null) throw new EngineRefusal(denied);
   const server = serveOnLoopback(job);
   try {
+    deferAccept(job);
     const fd = graft(job.fd, HOSTNAME, server.port);
     libc().close(job.fd);
     const { object, finished, shutdown, abort, ref, unref } = server;
@@ -37,6 +40,16 @@ export function startNative(job: Job): NativeEngine {
     if (error instanceof GraftError) throw new EngineRefusal(error.message);
     throw error;
   }
+}
+
+/**
+ * Sets `TCP_DEFER_ACCEPT` as the runtime sets it on its own sockets. Bun counts on it: it closes an
+ * idle connection on shutdown, but waits for the first request of one that has made none.
+ */
+function deferAccept({ fd, options }: Job): void {
+  const { deferAccept: seconds } = runtimeHttp;
+  if (seconds === 0 || options.socketOptions?.deferAccept !== undefined) return;
+  setIntOption(fd, SOL_TCP, TCP_DEFER_ACCEPT, seconds);
 }
 
 function serveOnLoopback(job: Job): RuntimeServer {

@@ -1,0 +1,207 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { connectMptcp, MptcpError } from "../mod.ts";
+import { type MptcpServer, serveMptcp, type ServeMptcpOptions } from "../src/http/mod.ts";
+import { createCertificate, noCertificate } from "./certificate.ts";
+import { assertOpenFds, test } from "./harness.ts";
+import { ENGINES, outputOf, rawRequest, settledFds, tell, type Told, urlOf } from "./http.ts";
+import { missingProgram, runProgram, runtimeCommand, STDIN } from "./processes.ts";
+import { LineProcess } from "./processes.ts";
+import { bytesOf, delay, readToEnd } from "./sockets.ts";
+
+const certificate = noCertificate === null ? createCertificate() : undefined;
+
+async function assertRefused({ addr }: MptcpServer): Promise<void> {
+  const { hostname, port } = addr;
+  const error = await assertRejects(() => connectMptcp({ hostname, port }), MptcpError);
+  assertEquals(error.code, "ECONNREFUSED");
+}
+
+for (const engine of ENGINES) {
+  const options: ServeMptcpOptions = { hostname: "127.0.0.1", port: 0, engine };
+
+  test(`${engine}: shutdown lets running requests finish and takes no new ones`, async () => {
+    const before = await settledFds();
+    let running = 0;
+    const server = serveMptcp(options, async () => {
+      running++;
+      await delay(200);
+      return new Response("finished");
+    });
+    const requests = Array.from({ length: 20 }, (_, i) => rawRequest(server.addr.port, `/${i}`));
+    while (running < 20) await delay(5);
+    const shutdown = server.shutdown();
+    await delay(20);
+    await assertRefused(server);
+    for (const response of await Promise.all(requests)) assert(response.includes("finished"));
+    await Promise.all([shutdown, server.finished, server.shutdown()]);
+    await assertOpenFds(before);
+  });
+
+  test(`${engine}: shutdown does not wait for idle connections`, async () => {
+    const server = serveMptcp(options, () => new Response("ok"));
+    using used = await connectMptcp({ port: server.addr.port });
+    await used.write(bytesOf("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+    await used.read(new Uint8Array(1000));
+    using _fresh = await connectMptcp({ port: server.addr.port });
+    await delay(20);
+    const started = performance.now();
+    await server.shutdown();
+    assert(performance.now() - started < 2000);
+    assertEquals(await readToEnd(used), new Uint8Array());
+  });
+
+  test(`${engine}: the signal closes every connection`, async () => {
+    const before = await settledFds();
+    const controller = new AbortController();
+    const { promise: never, resolve } = Promise.withResolvers<Response>();
+    const server = serveMptcp({ ...options, signal: controller.signal }, () => never);
+    const request = rawRequest(server.addr.port, "/").catch((error) => error as MptcpError);
+    await delay(50);
+    controller.abort();
+    await server.finished;
+    const answer = await request;
+    assert(answer === "" || answer instanceof MptcpError, String(answer));
+    await assertRefused(server);
+    resolve(new Response());
+    await assertOpenFds(before);
+  });
+
+  test(`${engine}: a signal that was aborted before ends the server at once`, async () => {
+    const before = await settledFds();
+    const server = serveMptcp({ ...options, signal: AbortSignal.abort() }, () => new Response());
+    await server.finished;
+    await assertRefused(server);
+    await assertOpenFds(before);
+  });
+
+  test(`${engine}: await using shuts down`, async () => {
+    let server: MptcpServer;
+    {
+      await using inner = serveMptcp(options, () => new Response("ok"));
+      server = inner;
+      assertEquals(await (await fetch(urlOf(server))).text(), "ok");
+    }
+    await assertRefused(server);
+  });
+
+  test(`${engine}: 50 servers with TLS come and go without a descriptor`, {
+    skip: noCertificate,
+  }, async () => {
+    const before = await settledFds();
+    for (let i = 0; i < 50; i++) {
+      await using server = serveMptcp({ ...options, ...certificate }, () => new Response("ok"));
+      if (i % 10 === 0) await outputOf(["curl", "-ksS", urlOf(server, "/", "https")]);
+    }
+    await assertOpenFds(before);
+  });
+
+  test(`${engine}: 100 graceful restarts under load lose no request that was accepted`, async () => {
+    const before = await settledFds();
+    const begun = new Set<string>();
+    const answered = new Set<string>();
+    let isOver = false;
+    let unaccepted = 0;
+    const serve = (port: number) =>
+      serveMptcp({ ...options, port, reusePort: true }, async (request) => {
+        const { pathname } = new URL(request.url);
+        begun.add(pathname);
+        await delay(1);
+        return new Response(pathname);
+      });
+
+    let server = serve(0);
+    const load = Array.from({ length: 8 }, async (_, client) => {
+      for (let i = 0; !isOver; i++) {
+        const path = `/${client}-${i}`;
+        const response = await rawRequest(server.addr.port, path).catch(() => "");
+        if (response.endsWith(path)) answered.add(path);
+        else if (response.includes(`${path}\r\n0\r\n`)) answered.add(path);
+        else unaccepted++;
+      }
+    });
+    for (let i = 0; i < 100; i++) {
+      const next = serve(server.addr.port);
+      const last = server;
+      server = next;
+      await delay(5);
+      await last.shutdown();
+    }
+    isOver = true;
+    await Promise.all(load);
+    await server.shutdown();
+    const lost = [...begun].filter((path) => !answered.has(path));
+    assertEquals(lost, []);
+    assert(answered.size > 200, `${answered.size} answered, ${unaccepted} not accepted`);
+    // What the kernel had queued for a socket that was closed is reset; there is little of it.
+    assert(unaccepted < answered.size / 5, `${unaccepted} of ${answered.size}`);
+    await assertOpenFds(before);
+  });
+
+  test(`${engine}: four processes on one port share 200 connections`, {
+    skip: missingProgram("curl"),
+  }, async () => {
+    const program = (port: number) => `
+      import { serveMptcp } from "./src/http/mod.ts";
+      import process from "node:process";
+      const options = { hostname: "127.0.0.1", port: ${port}, reusePort: true, engine: "${engine}" };
+      const server = serveMptcp(options, (_request, info) =>
+        new Response(process.pid + " " + info.protocol));
+      console.log(JSON.stringify(server.addr));`;
+    const command = [...runtimeCommand(), ...STDIN];
+    await using first = new LineProcess(command, program(0));
+    const { port } = await first.next<{ port: number }>();
+    await using second = new LineProcess(command, program(port));
+    await using third = new LineProcess(command, program(port));
+    await using fourth = new LineProcess(command, program(port));
+    for (const process of [second, third, fourth]) await process.next();
+    await delay(100);
+    const shares = new Map<string, number>();
+    for (let i = 0; i < 200; i++) {
+      using conn = await connectMptcp({ port });
+      await conn.write(bytesOf("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+      const text = new TextDecoder().decode(await readToEnd(conn));
+      const [, pid] = /(\d+) mptcp/.exec(text)!;
+      shares.set(pid!, (shares.get(pid!) ?? 0) + 1);
+    }
+    assertEquals(shares.size, 4);
+    assertEquals([...shares.values()].reduce((sum, share) => sum + share), 200);
+  });
+
+  test(`${engine}: an unref'ed server lets the process end, a ref'ed one does not`, async () => {
+    const program = (call: string) => `
+      import { serveMptcp } from "./src/http/mod.ts";
+      const server = serveMptcp({ port: 0, engine: "${engine}" }, () => new Response("ok"));
+      server.${call}();
+      const timer = setTimeout(() => { console.log("alive"); server.shutdown(); }, 1000);
+      ${
+      call === "unref"
+        ? "(globalThis.Deno ?? { unrefTimer: (t) => t.unref() }).unrefTimer(timer);"
+        : ""
+    }`;
+    const unrefed = await runProgram(program("unref"));
+    assertEquals([unrefed.stdout, unrefed.stderr, unrefed.status], ["", "", 0]);
+    const refed = await runProgram(program("ref"));
+    assertEquals([refed.stdout, refed.stderr, refed.status], ["alive\n", "", 0]);
+  });
+}
+
+test("a server of 300 connections tells each its own token", async () => {
+  await using server = serveMptcp({ hostname: "127.0.0.1", port: 0 }, tell);
+  const conns = await Promise.all(
+    Array.from({ length: 300 }, () => connectMptcp({ port: server.addr.port })),
+  );
+  try {
+    for (let round = 0; round < 2; round++) {
+      await Promise.all(conns.map(async (conn) => {
+        await conn.write(bytesOf("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+        const buf = new Uint8Array(2000);
+        const text = new TextDecoder().decode(buf.subarray(0, (await conn.read(buf)) ?? 0));
+        const told: Told = JSON.parse(text.slice(text.indexOf("{")));
+        assertEquals([told.port, told.protocol], [conn.localAddr.port, conn.protocol]);
+        assertEquals(told.token !== null, conn.protocol === "mptcp");
+      }));
+    }
+  } finally {
+    for (const conn of conns) conn.close();
+  }
+});
