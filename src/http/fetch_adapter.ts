@@ -57,7 +57,7 @@ export function toRequest(
   const url = toUrl(message.url ?? "/", `${scheme}://${headers.host ?? authority}`);
   const init = { method, headers: toHeadersInit(message) };
   if (!hasBody(message)) return new NodeRequest(url, init, response);
-  const withBody = { ...init, body: toStream(message), duplex: "half" };
+  const withBody = { ...init, body: toStream(message, response), duplex: "half" };
   return new NodeRequest(url, withBody, response);
 }
 
@@ -78,40 +78,59 @@ function hasBody({ method, headers }: IncomingMessage): boolean {
   return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
 }
 
-/** The body, which flows only while it is read: a handler may leave it alone. */
-function toStream(message: IncomingMessage): ReadableStream<Uint8Array> {
-  let controller!: ReadableStreamDefaultController<Uint8Array>;
-  let isOpen = true;
-
-  function settle(error?: unknown): void {
-    if (!isOpen) return;
-    isOpen = false;
-    if (error === undefined) controller.close();
-    else controller.error(error);
-  }
-
+/** The body, which nobody touches until it is read. */
+function toStream(message: IncomingMessage, response: ServerResponse): ReadableStream<Uint8Array> {
+  let body: Body | null = null;
   return new ReadableStream<Uint8Array>({
-    start(given) {
-      controller = given;
-      message.pause();
-      message.on("data", (chunk: Uint8Array) => {
-        if (!isOpen) return;
-        controller.enqueue(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength));
-        message.pause();
-      });
-      message.on("end", () => settle());
-      message.on("error", settle);
-      message.on("close", () => settle(goneError()));
-    },
-    pull() {
+    pull(controller) {
+      body ??= new Body(message, response, controller);
       message.resume();
     },
     cancel() {
-      // The rest is read and dropped: the connection may have another request behind it.
-      isOpen = false;
-      message.resume();
+      body?.abandon();
     },
   }, { highWaterMark: 0 });
+}
+
+/** A body that is being read. */
+class Body {
+  readonly #message: IncomingMessage;
+  readonly #controller: ReadableStreamDefaultController<Uint8Array>;
+  #isOpen = true;
+
+  constructor(
+    message: IncomingMessage,
+    response: ServerResponse,
+    controller: ReadableStreamDefaultController<Uint8Array>,
+  ) {
+    this.#message = message;
+    this.#controller = controller;
+    message.on("data", this.#onData);
+    message.on("end", () => this.#settle());
+    message.on("error", (error) => this.#settle(error));
+    message.on("close", () => this.#settle(goneError()));
+    // Whoever has answered gets no more of the question.
+    response.once("close", () => this.#settle(goneError()));
+  }
+
+  /** Drops the rest as it comes. */
+  abandon(): void {
+    this.#isOpen = false;
+    this.#message.resume();
+  }
+
+  readonly #onData = (chunk: Uint8Array): void => {
+    if (!this.#isOpen) return;
+    this.#controller.enqueue(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+    this.#message.pause();
+  };
+
+  #settle(error?: unknown): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    if (error === undefined) this.#controller.close();
+    else this.#controller.error(error);
+  }
 }
 
 /**

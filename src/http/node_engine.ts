@@ -98,7 +98,12 @@ class NodeEngine implements Engine {
     const { socket } = message;
     this.#count(socket, 1);
     if (this.#isEnding) response.shouldKeepAlive = false;
-    response.once("close", () => this.#count(socket, -1));
+    response.once("close", () => {
+      // What is left of a body is read and dropped: another request may be behind it. In Deno nobody
+      // else does.
+      message.resume();
+      this.#count(socket, -1);
+    });
     this.#answer(message, response);
   };
 
@@ -115,7 +120,7 @@ class NodeEngine implements Engine {
       if (request === null) return;
       await this.#respond(request, message, response);
     } catch (error) {
-      // The answer to an error failed too.
+      // The answer to an error cannot be sent either.
       console.error(error);
       fail(response, 500);
     }
@@ -140,7 +145,7 @@ class NodeEngine implements Engine {
       const info = new ServeInfo(this.#context, request, message.socket);
       await sendResponse(checkResponse(await handler(request, info)), response);
     } catch (error) {
-      const answer = checkResponse(await onError(error));
+      const answer = await onError(error);
       if (response.headersSent) response.destroy();
       else await sendResponse(answer, response);
     }

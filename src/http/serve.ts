@@ -110,10 +110,24 @@ function checkOptions(options: ServeMptcpOptions, handler: unknown): void {
   }
 }
 
-/** As Deno.serve does where there is no `onError`. */
-function defaultOnError(error: unknown): Response {
+/** What is said where nobody else answers for an error, by Deno.serve too. */
+function internalServerError(error: unknown): Response {
   console.error(error);
   return new Response("Internal Server Error", { status: 500 });
+}
+
+/** An `onError` that always has an answer. */
+function guard(onError: ServeMptcpOptions["onError"]): Job["onError"] {
+  if (onError === undefined) return internalServerError;
+  return async (error) => {
+    try {
+      const response: unknown = await onError(error);
+      if (response instanceof Response) return response;
+      throw new TypeError(`Expected a Response from onError, got ${typeof response}`);
+    } catch (error) {
+      return internalServerError(error);
+    }
+  };
 }
 
 /** {@linkcode MptcpServer} on one of the engines. */
@@ -139,7 +153,7 @@ class Server implements MptcpServer {
       connections: new ConnectionTable(this.addr),
       fallback: this.fallback,
       handler,
-      onError: options.onError ?? defaultOnError,
+      onError: guard(options.onError),
       options,
     };
     try {
