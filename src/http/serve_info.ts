@@ -4,10 +4,13 @@
  * @module
  */
 
-import { readMptcpInfo, readSubflows, wireProtocol } from "../info.ts";
+import { readMptcpInfo, wireProtocol } from "../info.ts";
+import type { MptcpInfo } from "../info_types.ts";
 import { localSockaddr, toNetAddr } from "../socket.ts";
+import { readSubflows } from "../subflows.ts";
 import { PEER_OF_SERVER } from "../support.ts";
-import type { Fallback, MptcpInfo, NetAddr, Protocol, Subflow } from "../types.ts";
+import { readTcpInfo } from "../tcp_info.ts";
+import type { Fallback, NetAddr, Protocol, Subflow } from "../types.ts";
 import type { ConnectionTable } from "./connections.ts";
 import type { ServeMptcpInfo } from "./types.ts";
 
@@ -74,8 +77,9 @@ export class ServeInfo implements ServeMptcpInfo {
     const fd = this.#fd();
     if (fd < 0) return [];
     const subflows = this.protocol === "tcp" ? null : readSubflows(fd);
-    return subflows ??
-      [{ localAddr: toNetAddr(localSockaddr(fd)), remoteAddr: this.remoteAddr }];
+    if (subflows !== null) return subflows;
+    const localAddr = toNetAddr(localSockaddr(fd));
+    return [{ localAddr, remoteAddr: this.remoteAddr, tcp: readTcpInfo(fd) }];
   }
 
   get server(): object {

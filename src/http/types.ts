@@ -4,14 +4,8 @@
  * @module
  */
 
-import type {
-  Fallback,
-  ListenMptcpOptions,
-  MptcpInfo,
-  NetAddr,
-  Protocol,
-  Subflow,
-} from "../types.ts";
+import type { MptcpInfo } from "../info_types.ts";
+import type { Fallback, ListenMptcpOptions, NetAddr, Protocol, Subflow } from "../types.ts";
 
 /** Answers a request. */
 export type ServeMptcpHandler = (
