@@ -5,7 +5,12 @@
  * ```ts
  * import { serveMptcp } from "@multipath/mptcp/http";
  *
- * serveMptcp((_request, info) => new Response(`You are using ${info.protocol}.`));
+ * await using server = serveMptcp(
+ *   { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+ *   (_request, info) => new Response(`You are using ${info.protocol}.`),
+ * );
+ * const response = await fetch(`http://127.0.0.1:${server.addr.port}/`);
+ * console.log(await response.text());
  * ```
  *
  * @module
