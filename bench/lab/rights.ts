@@ -35,8 +35,10 @@ const OPEN_FOLDER = `
  * @param needs The tools that will be used beside `ip`: all by default.
  */
 export function labUnavailable(needs: readonly Tool[] = ["tc", "nft"]): string | null {
-  const reason = missingTool(["ip", ...needs]) ?? refusal([]);
-  return reason && `${reason}; run as root or under \`unshare -Urnm\``;
+  const missing = missingTool(["ip", ...needs]);
+  if (missing !== null) return missing;
+  const refused = refusal([]);
+  return refused && `${refused}; run as root or under \`unshare -Urnm\``;
 }
 
 /** Why {@linkcode inUserNamespace} does not get this process a lab; `null` where it does. */
