@@ -110,8 +110,8 @@ export class MptcpPathManager implements Disposable {
   }
 
   /**
-   * Adds an endpoint. Connections that exist use it too: they announce it, or open a subflow from it,
-   * as its flags say.
+   * Adds an endpoint. Connections that exist use it too, a client's once data has come back: they
+   * announce it, or open a subflow from it, as its flags say.
    *
    * @returns The endpoint as the kernel has it, with the id that it got.
    * @throws {MptcpError} codes "EEXIST" (the address), "EBUSY" (the id), "ERANGE" (there are 8),

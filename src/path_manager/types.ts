@@ -156,7 +156,7 @@ export interface AnnouncedEvent {
   readonly token: number;
   /** The peer's id for the address. */
   readonly remoteId: number;
-  /** With a port only if it is not the connection's. */
+  /** The address, with the port that subflows would go to. */
   readonly remoteAddr: PathAddress;
 }
 
@@ -184,17 +184,20 @@ export interface SubflowEvent {
   readonly localId: number;
   /** The address id of the other end. */
   readonly remoteId: number;
-  /** Whether the subflow is a backup. */
+  /** Whether the peer asks to send on it only while no other works. This end's own asking does not show. */
   readonly backup: boolean;
   /** The name of an errno, as "ECONNRESET", where the subflow failed. */
   readonly error?: string | undefined;
   /** Why the peer reset the subflow: the reason of MP_TCPRST (RFC 8684, 3.6). */
   readonly resetReason?: number | undefined;
-  /** The index of the interface. */
+  /** The index of the interface that the subflow is bound to, where it is to one. */
   readonly interfaceIndex?: number | undefined;
 }
 
-/** The kernel listens on an announced port, or does so no more (`MPTCP_EVENT_LISTENER_*`). Since 6.2. */
+/**
+ * A socket has begun to listen for MPTCP, a program's or the kernel's for an announced port, or does
+ * so no more (`MPTCP_EVENT_LISTENER_*`). Since 6.2.
+ */
 export interface ListenerEvent {
   /** Says which of the two it is. */
   readonly type: "listener-created" | "listener-closed";
