@@ -5,17 +5,21 @@
  * @module
  */
 
+import { SO_RCVBUFFORCE, SOL_SOCKET } from "../../ffi/abi.ts";
 import { MPTCP_PM_VER, NETLINK_GENERIC } from "../../ffi/abi_netlink.ts";
 import { ERRNO } from "../../ffi/errno.ts";
 import type { MptcpError } from "../error.ts";
 import { AttributeBuilder, type Attributes } from "../netlink/attributes.ts";
 import { decodeGeneric, encodeGeneric, type Family, lookUpFamily } from "../netlink/generic.ts";
 import { NetlinkSocket, type Reply } from "../netlink/socket.ts";
-import { type ErrorContext, systemError } from "../socket.ts";
+import { type ErrorContext, setIntOption, systemError } from "../socket.ts";
 
 /** linux/mptcp_pm.h: `MPTCP_PM_NAME` and `MPTCP_PM_EV_GRP_NAME`. */
 const FAMILY = "mptcp_pm";
 const EVENT_GROUP = "mptcp_pm_events";
+
+/** In bytes, which the kernel doubles: events that wait to be read, each with some 800 of its own. */
+const EVENT_BUFFER = 1 << 20;
 
 /** What a command is for, in the words of an error message. */
 export interface CommandContext extends Pick<ErrorContext, "address" | "port"> {
@@ -69,7 +73,10 @@ export class KernelPathManager implements Disposable {
   /** Has the events of the namespace sent to this socket: 0 or `-errno`. */
   subscribe(): number {
     const group = this.#family.groups.get(EVENT_GROUP);
-    return group === undefined ? -ERRNO.EOPNOTSUPP : this.#socket.join(group);
+    if (group === undefined) return -ERRNO.EOPNOTSUPP;
+    // Beyond net.core.rmem_max, as who may listen to events may. The default has room for some 250.
+    setIntOption(this.fd, SOL_SOCKET, SO_RCVBUFFORCE, EVENT_BUFFER);
+    return this.#socket.join(group);
   }
 
   /** Closes it, once. */
@@ -94,20 +101,34 @@ function familyError(result: number): MptcpError {
   });
 }
 
-/** The advice that goes with the kernel's own words. */
-const ADVICE: Readonly<Record<string, string>> = {
-  "invalid token":
-    "No MPTCP connection of this network namespace has that token: it may be closed, or have fallen back to TCP",
-  "invalid request; userspace PM not selected":
-    "Only connections whose sockets were made while net.mptcp.path_manager was userspace (pm_type=1 before Linux 6.15) take commands of their own",
-};
+/** What to say beside the kernel's own words, which differ a little from version to version. */
+const ADVICE: readonly (readonly [words: string, advice: string])[] = [
+  [
+    "invalid token",
+    "No MPTCP connection of this network namespace has that token: it may be closed, or have fallen " +
+    "back to TCP",
+  ],
+  [
+    "userspace PM not selected",
+    "Only connections whose sockets were made while net.mptcp.path_manager was userspace (pm_type=1 " +
+    "before Linux 6.15) take commands of their own",
+  ],
+  [
+    "did not match address and id",
+    "The address is known by another id, or the id by another address",
+  ],
+];
+
+function adviceOn(text: string): string | undefined {
+  return ADVICE.find(([words]) => text.includes(words))?.[1];
+}
 
 /** The error for a command that the kernel refused. */
 export function refusal(result: number, text: string, context: CommandContext): MptcpError {
   const { operation, name, since, address, port } = context;
   const sentences = [
     text === "" ? "" : `The kernel says: ${text}`,
-    ADVICE[text] ?? adviceFor(result, since),
+    adviceOn(text) ?? adviceFor(result, since),
   ].filter((sentence) => sentence !== "");
   return systemError(name, result, {
     operation,
