@@ -46,6 +46,13 @@ export interface RuntimeServer {
   unref(): void;
 }
 
+/** A connection that is becoming a WebSocket. */
+export interface WebSocketUpgrade {
+  readonly socket: WebSocket;
+  /** What the handler has to return. */
+  readonly response: Response;
+}
+
 /** A server of `node:http` that listens on a descriptor. */
 export interface NodeServer {
   readonly server: HttpServer;
@@ -63,6 +70,8 @@ export interface RuntimeHttp {
   serve(options: RuntimeServerOptions): RuntimeServer;
   /** The other end of a request's connection; `null` once that is gone. */
   remoteAddr(request: Request, context: object): { hostname: string; port: number } | null;
+  /** Upgrades a request to `server`, an object that `serve` has made. */
+  upgradeWebSocket(request: Request, server: object, protocol: string): WebSocketUpgrade;
   /** Why `nodeServer` cannot work; `null` if it is worth a try. */
   nodeServerMissing(): string | null;
   /**

@@ -14,7 +14,9 @@ import type {
   RuntimeServer,
   RuntimeServerOptions,
   TlsOptions,
+  WebSocketUpgrade,
 } from "./http.ts";
+import { UpgradedWebSocket, websocketHandlers } from "./server_websocket.ts";
 
 /** The parts of `Bun` that this file uses, so that Deno's type checker needs no Bun types. */
 interface BunHttp {
@@ -26,6 +28,7 @@ interface BunServer {
   readonly port: number;
   stop(closeActiveConnections?: boolean): Promise<void>;
   requestIP(request: Request): { readonly address: string; readonly port: number } | null;
+  upgrade(request: Request, options: { data: unknown; headers: HeadersInit }): boolean;
   ref(): void;
   unref(): void;
 }
@@ -46,6 +49,7 @@ function serve(options: RuntimeServerOptions): RuntimeServer {
     idleTimeout: 0,
     // Bun's own answer to an error shows the program's source.
     development: false,
+    websocket: websocketHandlers,
     ...extra,
     hostname,
     port,
@@ -75,6 +79,17 @@ function remoteAddr(
   return address === null ? null : { hostname: address.address, port: address.port };
 }
 
+function upgradeWebSocket(request: Request, server: object, protocol: string): WebSocketUpgrade {
+  const socket = new UpgradedWebSocket(request.url, protocol);
+  const headers = protocol === "" ? {} : { "sec-websocket-protocol": protocol };
+  if (!(server as BunServer).upgrade(request, { data: socket, headers })) {
+    throw new TypeError("The request does not ask for a WebSocket");
+  }
+  // Bun has answered the request itself and lets this one go.
+  const response = new Response(null, { status: 101 });
+  return { socket: socket as unknown as WebSocket, response };
+}
+
 function nodeServerMissing(): string | null {
   return null;
 }
@@ -96,6 +111,7 @@ export const bunHttp: RuntimeHttp = {
   serveDenied,
   serve,
   remoteAddr,
+  upgradeWebSocket,
   nodeServerMissing,
   nodeServer,
 };

@@ -15,11 +15,13 @@ import type {
   RuntimeServer,
   RuntimeServerOptions,
   TlsOptions,
+  WebSocketUpgrade,
 } from "./http.ts";
 
 /** The parts of `Deno` that this file uses, so that Bun's type checker needs no Deno types. */
 interface DenoHttp {
   serve(options: Record<string, unknown>, handler: RuntimeHandler): DenoServer;
+  upgradeWebSocket(request: Request, options: { protocol?: string }): WebSocketUpgrade;
   permissions: {
     querySync(query: { name: "net"; host: string }): { readonly state: string };
   };
@@ -81,6 +83,14 @@ function remoteAddr(
   return (context as DenoHandlerInfo).remoteAddr;
 }
 
+function upgradeWebSocket(
+  request: Request,
+  _server: object,
+  protocol: string,
+): WebSocketUpgrade {
+  return deno().upgradeWebSocket(request, protocol === "" ? {} : { protocol });
+}
+
 function nodeServerMissing(): string | null {
   // Before 2.8 the node:http of Deno was no node:net, and took a random port instead.
   if (new Server() instanceof NetServer) return null;
@@ -106,6 +116,7 @@ export const denoHttp: RuntimeHttp = {
   serveDenied,
   serve,
   remoteAddr,
+  upgradeWebSocket,
   nodeServerMissing,
   nodeServer,
 };

@@ -23,4 +23,7 @@ export type {
   ServeMptcpHandler,
   ServeMptcpInfo,
   ServeMptcpOptions,
+  UpgradeWebSocketOptions,
+  WebSocketUpgrade,
 } from "./types.ts";
+export { upgradeWebSocket } from "./websocket.ts";

@@ -105,3 +105,17 @@ export interface MptcpServer extends AsyncDisposable {
   /** Lets the process end though the server listens. */
   unref(): void;
 }
+
+/** Options of `upgradeWebSocket`. */
+export interface UpgradeWebSocketOptions {
+  /** The subprotocol to agree on: one of those that the client offers. */
+  protocol?: string;
+}
+
+/** A connection that is becoming a WebSocket. */
+export interface WebSocketUpgrade {
+  /** The WebSocket; it opens once the response is on its way. */
+  readonly socket: WebSocket;
+  /** What the handler has to return. */
+  readonly response: Response;
+}
