@@ -8,8 +8,10 @@ import { bytesOf, delay, readUpTo } from "./sockets.ts";
 const README = readFileSync(`${ROOT}README.md`, "utf8");
 const snippets = [...README.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, text]) => text!);
 
-/** The programs of the README by what they are recognised by: servers that do not end by themselves. */
+/** The servers of the README do not end by themselves. */
 const [server, client, ...others] = snippets as [string, string, ...string[]];
+const httpServer = others.find((text) => text.includes("serveMptcp("))!;
+const programs = others.filter((text) => text !== httpServer);
 
 test("the README's echo server and client talk to each other", async () => {
   const permissions = ["--allow-ffi"];
@@ -23,11 +25,11 @@ test("the README's echo server and client talk to each other", async () => {
   assertStringIncludes(await listening.nextLine(), "127.0.0.1");
 });
 
-async function untilListening(port: number): Promise<void> {
+async function untilListening(port: number, request = "?"): Promise<void> {
   for (let tries = 0; tries < 200; tries++) {
     try {
       using conn = await connectMptcp({ port });
-      await conn.write(bytesOf("?"));
+      await conn.write(bytesOf(request));
       await readUpTo(conn, 1);
       return;
     } catch (error) {
@@ -38,8 +40,18 @@ async function untilListening(port: number): Promise<void> {
   throw new Error(`Nobody listens on port ${port}`);
 }
 
-for (const [i, snippet] of others.entries()) {
-  test(`the README's snippet ${i + 3} runs to its end`, async () => {
+for (const permissions of [["--allow-ffi"], ["--allow-ffi", "--allow-net"]]) {
+  test(`the README's HTTP server answers with ${permissions.join(" ")}`, async () => {
+    const command = [...runtimeCommand(permissions), ...STDIN];
+    await using _listening = new LineProcess(command, httpServer);
+    await untilListening(8080, "GET / HTTP/1.0\r\n\r\n");
+    const answer = await fetch("http://127.0.0.1:8080/");
+    assertEquals(await answer.text(), "You are using tcp, by 1 path(s).\n");
+  });
+}
+
+for (const [i, snippet] of programs.entries()) {
+  test(`the README's program ${i + 1} runs to its end`, async () => {
     const { stdout, stderr, status } = await runProgram(snippet, { permissions: ["--allow-ffi"] });
     assertEquals([stderr, status], ["", 0]);
     assert(stdout.length > 0);
