@@ -29,13 +29,12 @@ import {
   EPOLLIN,
   EPOLLONESHOT,
   EPOLLOUT,
-  O_CLOEXEC,
-  O_RDONLY,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
 } from "./abi.ts";
 import type { Libc } from "./libc.ts";
+import { readRegistrations, socketInode } from "./procfs.ts";
 import { SETTLE_TURNS, type Waker } from "./waker.ts";
 
 /** A socket that the runtime reads. */
@@ -226,25 +225,15 @@ function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** The epoll that watches a descriptor, by proc_pid_fdinfo(5); `null` where none is seen. */
+/** The epoll that watches a descriptor; `null` where none is seen. */
 function findPlace(libc: Libc, fd: number): Place | null {
-  const entry = new RegExp(`^tfd:\\s*${fd}\\s+events:\\s*\\S+\\s+data:\\s*([0-9a-f]+)`, "m");
+  const inode = socketInode(libc, fd);
+  if (inode === null) return null;
   for (let epfd = 0; epfd < MAX_EPFD; epfd++) {
-    const found = entry.exec(readText(libc, `/proc/self/fdinfo/${epfd}`));
-    if (found !== null) return { epfd, data: BigInt(`0x${found[1]}`) };
+    // Numbers get reused, and a registration may outlive its number: the inode has to be right.
+    const found = readRegistrations(libc, epfd)
+      ?.find((entry) => entry.fd === fd && entry.inode === inode);
+    if (found !== undefined) return found;
   }
   return null;
-}
-
-/** The text of a file; empty if it cannot be read. */
-function readText(libc: Libc, path: string): string {
-  const fd = libc.open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return "";
-  const buf = new Uint8Array(4096);
-  let text = "";
-  for (let count; (count = libc.read(fd, buf)) > 0;) {
-    text += String.fromCharCode(...buf.subarray(0, count));
-  }
-  libc.close(fd);
-  return text;
 }

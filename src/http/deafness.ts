@@ -6,10 +6,10 @@
  */
 
 import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, epoll_event, EPOLLIN } from "../../ffi/abi.ts";
+import { describeFd } from "../../ffi/procfs.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { connectMptcp } from "../connect.ts";
 import type { MptcpConn, NetAddr } from "../types.ts";
-import { describeFd } from "./procfs.ts";
 
 /** How often it is looked whether connections wait, and the milliseconds between. */
 const LOOKS = 40;
@@ -29,10 +29,10 @@ export interface Listening {
  * accept it. No connection, no evidence: false.
  */
 export async function isDeaf(listening: Listening): Promise<boolean> {
-  const identity = describeFd(listening.fd);
+  const identity = describeFd(libc(), listening.fd);
   using _conn = await connectTo(listening);
   for (let i = 0; i < LOOKS; i++) {
-    if (listening.isOver() || describeFd(listening.fd) !== identity) return false;
+    if (listening.isOver() || describeFd(libc(), listening.fd) !== identity) return false;
     if (!hasPending(listening.fd)) return false;
     await new Promise((resolve) => setTimeout(resolve, i === 0 ? 0 : INTERVAL));
   }

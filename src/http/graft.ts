@@ -23,10 +23,11 @@ import {
   SOL_SOCKET,
 } from "../../ffi/abi.ts";
 import { ERRNO, errnoName } from "../../ffi/errno.ts";
+import { describeFd, type Registration, socketInode } from "../../ffi/procfs.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { decodeSockaddr } from "../../ffi/sockaddr.ts";
 import { getIntOption } from "../socket.ts";
-import { describeFd, fdLimit, type Registration, registrationsOf } from "./procfs.ts";
+import { fdLimit, registrationsOf } from "./procfs.ts";
 
 /** Why the graft was refused. Everything is as it was before. */
 export class GraftError extends Error {}
@@ -95,7 +96,7 @@ function findRegistrations(others: number[], fd: number): Registration[] {
   const inode = inodeOf(fd);
   const found: Registration[] = [];
   for (const epfd of others) {
-    if (describeFd(epfd) !== "anon_inode:[eventpoll]") continue;
+    if (describeFd(libc(), epfd) !== "anon_inode:[eventpoll]") continue;
     const registrations = registrationsOf(epfd, fd, inode);
     if (registrations === null) throw new GraftError("/proc/self/fdinfo cannot be read");
     if (registrations.length > 1) {
@@ -111,9 +112,9 @@ function findRegistrations(others: number[], fd: number): Registration[] {
 }
 
 function inodeOf(fd: number): number {
-  const inode = /^socket:\[(\d+)\]$/.exec(describeFd(fd));
+  const inode = socketInode(libc(), fd);
   if (inode === null) throw new GraftError("/proc/self/fd cannot be read");
-  return Number(inode[1]);
+  return inode;
 }
 
 function replace(
