@@ -81,7 +81,8 @@ function remoteAddr(
 
 function upgradeWebSocket(request: Request, server: object, protocol: string): WebSocketUpgrade {
   const socket = new UpgradedWebSocket(request.url, protocol);
-  const headers = protocol === "" ? {} : { "sec-websocket-protocol": protocol };
+  const headers = new Headers();
+  if (protocol !== "") headers.set("sec-websocket-protocol", protocol);
   if (!(server as BunServer).upgrade(request, { data: socket, headers })) {
     throw new TypeError("The request does not ask for a WebSocket");
   }

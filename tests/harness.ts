@@ -111,8 +111,12 @@ function describeFds(): string {
 
 /** Waits until the process has that many descriptors, and fails if it does not come to that. */
 export async function assertOpenFds(expected: number): Promise<void> {
+  await untilFds((count) => count === expected, String(expected));
+}
+
+async function untilFds(isRight: (count: number) => boolean, expected: string): Promise<void> {
   const deadline = Date.now() + 3000;
-  while (openFds() !== expected) {
+  while (!isRight(openFds())) {
     if (Date.now() > deadline) {
       throw new Error(
         `${openFds()} descriptors are open, ${expected} are expected: ${describeFds()}`,
@@ -147,4 +151,5 @@ async function settledFds(): Promise<number> {
   return count;
 }
 
-runner.afterAll(() => assertOpenFds(openAtStart));
+// There may be fewer: Deno runs the files in one process, and takes down the one before meanwhile.
+runner.afterAll(() => untilFds((count) => count <= openAtStart, `at most ${openAtStart}`));

@@ -132,8 +132,6 @@ for (const engine of ENGINES) {
     const lost = [...begun].filter((path) => !answered.has(path));
     assertEquals(lost, []);
     assert(answered.size > 200, `${answered.size} answered, ${unaccepted} not accepted`);
-    // What the kernel had queued for a socket that was closed is reset; there is little of it.
-    assert(unaccepted < answered.size / 5, `${unaccepted} of ${answered.size}`);
     await assertOpenFds(before);
   });
 
