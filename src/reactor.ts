@@ -3,10 +3,8 @@
  *
  * A {@linkcode Source} tries its system call first and comes here when that would block. The reactor
  * then runs in *rounds*, each a `setImmediate` and an `epoll_wait` that does not block, and hands
- * events to their sources. After some rounds without an event it arms the waker, which blocks
- * outside the event loop. A round costs about a microsecond and the waker's thread hop 10 to 30, so
- * a few empty rounds pay where the peer answers quickly; how many follows from how long the last
- * waits took. When nobody waits, nothing is scheduled, armed or outstanding.
+ * events to their sources. After some rounds without an event, as many as `spin.ts` says, it arms the
+ * waker, which calls when there is one. When nobody waits, nothing is scheduled, armed or outstanding.
  *
  * @module
  */
@@ -29,6 +27,7 @@ import {
 import { createWaker, libc } from "../ffi/runtime.ts";
 import { SETTLE_TURNS, type Waker } from "../ffi/waker.ts";
 import { check } from "./socket.ts";
+import { Spin } from "./spin.ts";
 
 /** A descriptor whose operations may have to wait. Subclasses hold the operations. */
 export abstract class Source {
@@ -71,11 +70,6 @@ const END_EVENTS = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
  */
 const BUDGET = 128;
 
-/** Empty rounds before the waker is armed: at least, at most. */
-const MIN_SPIN = 1;
-const MAX_SPIN = 32;
-/** A wait shorter than this, in milliseconds, would better have been spun through. */
-const SHORT_WAIT = 0.08;
 /** Rounds on behalf of unref'ed sources, which must not hold the process for long. */
 const UNREF_SPIN = 32;
 
@@ -103,7 +97,8 @@ export class Reactor {
   #hadEvents = false;
   /** Rounds until the waker may be armed again. */
   #settling = 0;
-  #spin = MAX_SPIN / 2;
+  readonly #spin = new Spin();
+  /** When the waker was armed, in milliseconds. */
   #armedAt = 0;
 
   constructor() {
@@ -203,30 +198,32 @@ export class Reactor {
     this.#dispatch(count);
     if (this.#deferred.length > 0) this.#resume();
 
-    if (this.#refed + this.#unrefed === 0) {
-      this.#state = "idle";
-      this.#waker.disarm();
-      return;
-    }
+    const waiting = this.#refed + this.#unrefed > 0;
     if (count > 0) this.#onEvents();
     else this.#rounds++;
-    if (this.#settling > 0 || this.#rounds <= this.#limit()) {
+    // Whoever got an event has had no turn yet to wait for the next.
+    const expecting = waiting ? this.#spins() : count > 0 && this.#rounds <= UNREF_SPIN;
+    if (this.#settling > 0 || expecting) {
       if (this.#settling > 0) this.#settling--;
       setImmediate(this.#round);
-      return;
+    } else if (waiting) {
+      this.#state = "armed";
+      this.#hadEvents = false;
+      this.#armedAt = performance.now();
+      this.#waker.arm(this.#refed > 0);
+    } else {
+      this.#state = "idle";
+      this.#waker.disarm();
     }
-    this.#state = "armed";
-    this.#hadEvents = false;
-    this.#armedAt = performance.now();
-    this.#waker.arm(this.#refed > 0);
   };
 
-  #limit(): number {
-    if (this.#refed > 0) return this.#spin;
-    return this.#hadEvents ? UNREF_SPIN : 0;
+  #spins(): boolean {
+    if (this.#refed > 0) return this.#rounds <= this.#spin.looks;
+    return this.#hadEvents && this.#rounds <= UNREF_SPIN;
   }
 
   #onEvents(): void {
+    if (this.#rounds > 0) this.#spin.onFound();
     this.#hadEvents = true;
     // Rounds that serve unref'ed sources alone are counted all the same: they have to end.
     this.#rounds = this.#refed > 0 ? 0 : this.#rounds + 1;
@@ -234,10 +231,7 @@ export class Reactor {
 
   readonly #onWake = (): void => {
     if (this.#state !== "armed") return;
-    const waited = performance.now() - this.#armedAt;
-    this.#spin = waited < SHORT_WAIT
-      ? Math.min(this.#spin * 2, MAX_SPIN)
-      : Math.max(this.#spin >> 1, MIN_SPIN);
+    this.#spin.onSlept(performance.now() - this.#armedAt);
     this.#settling = SETTLE_TURNS;
     this.#state = "running";
     this.#rounds = 0;
