@@ -122,12 +122,20 @@ export interface Finished {
   readonly milliseconds: number;
 }
 
+/** How a program is to run. */
+export interface ProgramOptions {
+  /** Flags of Deno. */
+  permissions?: string[];
+  /** Beside the environment of this process. */
+  env?: Record<string, string>;
+  /** A command that runs the rest as another user, or elsewhere. */
+  prefix?: string[];
+}
+
 /** Runs a program text on the runtime under test, from the checkout's top folder. */
-export async function runProgram(
-  text: string,
-  options: { permissions?: string[]; env?: Record<string, string> } = {},
-): Promise<Finished> {
-  const [program, ...args] = [...runtimeCommand(options.permissions), ...STDIN];
+export async function runProgram(text: string, options: ProgramOptions = {}): Promise<Finished> {
+  const { prefix = [], permissions } = options;
+  const [program, ...args] = [...prefix, ...runtimeCommand(permissions), ...STDIN];
   const started = performance.now();
   const child = spawn(program!, args, { cwd: ROOT, env: { ...process.env, ...options.env } });
   child.stdin.end(text);

@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { existsSync } from "node:fs";
 import {
   MPTCP_FULL_INFO,
   mptcp_full_info,
@@ -12,6 +13,7 @@ import {
   tcp_info,
 } from "../ffi/abi.ts";
 import { ERRNO } from "../ffi/errno.ts";
+import { LIBC_PATHS } from "../ffi/libc.ts";
 import { libc } from "../ffi/runtime.ts";
 import { type MptcpConn, mptcpSupport, type Subflow, type TcpInfo } from "../mod.ts";
 import { decodeTcpInfo } from "../src/tcp_info.ts";
@@ -399,8 +401,6 @@ test("subflows are had under --allow-ffi for the path of libc alone", {
   skip: noMptcp,
   only: { runtime: "deno", reason: "Bun has no permissions" },
 }, async () => {
-  const { LIBC_PATHS } = await import("../ffi/libc.ts");
-  const { existsSync } = await import("node:fs");
   const program = `
 import { connectMptcp, listenMptcp } from "./mod.ts";
 using listener = listenMptcp({ hostname: "127.0.0.1" });
