@@ -33,64 +33,66 @@ export function mptcpClientOrigin(fd: number, remote: Uint8Array, netns?: string
   return wireProtocol(fd) === "mptcp" ? AGREED : new NotAgreed(fd, remote, netns);
 }
 
+/** What a connection was like when it was made: the kernel finds it by that. */
+interface Traits {
+  readonly ends: Ends;
+  /** The index of the device that it is bound to, or 0. */
+  readonly interfaceIndex: number;
+  /** Whether a SYN was sent more than once. */
+  readonly repeated: boolean;
+}
+
 /** The origin of a connection that is TCP, or whose handshake waits for the first data. */
 class NotAgreed implements Origin {
   readonly fallback: null = null;
-  readonly #ends: Ends;
-  readonly #interfaceIndex: number;
+  readonly #traits: Traits | null;
   readonly #netns: string | undefined;
-  /** Whether a SYN was sent more than once. */
-  readonly #repeated: boolean;
   #peer: Fallback | null = null;
 
   constructor(fd: number, remote: Uint8Array, netns?: string) {
-    this.#ends = { local: localSockaddr(fd), remote };
-    this.#interfaceIndex = Math.max(getIntOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX), 0);
     this.#netns = netns;
-    this.#repeated = (readTcpInfo(fd).totalRetrans ?? 0) > 0;
+    this.#traits = orNull(() => ({
+      ends: { local: localSockaddr(fd), remote },
+      interfaceIndex: Math.max(getIntOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX), 0),
+      repeated: (readTcpInfo(fd).totalRetrans ?? 0) > 0,
+    }));
   }
 
   /** Why it is TCP. The kernel forgets that with the connection. */
   get peer(): Fallback {
-    return this.#peer ??= this.#explain();
+    return this.#peer ??= orNull(() => explain(this.#traits, this.#netns)) ?? UNCERTAIN;
   }
+}
 
-  #explain(): Fallback {
-    const asked = this.#askedForMptcp();
-    if (asked === true) return PEER_OF_CLIENT;
-    const counters = readCounters(this.#netns);
-    if (asked === false) return notAsked(counters, this.#repeated, this.#netns);
-    const { MPCapableSYNTXDrop = 0, MPCapableSYNTXDisabled = 0 } = counters;
-    return MPCapableSYNTXDrop + MPCapableSYNTXDisabled === 0 ? PEER_OF_CLIENT : UNCERTAIN;
+/**
+ * `null` where the kernel cannot be asked: no socket diagnosis, no descriptor left, a namespace that is
+ * gone. The connection is none the worse for it.
+ */
+function orNull<T>(ask: () => T): T | null {
+  try {
+    return ask();
+  } catch (error) {
+    if (error instanceof MptcpError) return null;
+    throw error;
   }
+}
 
-  #askedForMptcp(): boolean | null {
-    try {
-      return askedForMptcp(this.#ends, this.#interfaceIndex, this.#netns);
-    } catch (error) {
-      // No socket diagnosis, no descriptor left, a namespace that is gone: no reason to fail.
-      if (error instanceof MptcpError) return null;
-      throw error;
-    }
-  }
+function explain(traits: Traits | null, netns: string | undefined): Fallback {
+  const asked = traits && orNull(() => askedForMptcp(traits.ends, traits.interfaceIndex, netns));
+  if (asked === true) return PEER_OF_CLIENT;
+  const counters = mptcpCounters({ ...(netns !== undefined && { netns }) });
+  if (asked === false) return notAsked(counters, traits!.repeated, netns);
+  const { MPCapableSYNTXDrop = 0, MPCapableSYNTXDisabled = 0 } = counters;
+  return MPCapableSYNTXDrop + MPCapableSYNTXDisabled === 0 ? PEER_OF_CLIENT : UNCERTAIN;
 }
 
 const UNCERTAIN: Fallback = {
   reason: "peer",
   detail:
-    `${PEER_OF_CLIENT.detail}; or this kernel did not ask, because it has found the network ` +
-    "to be a black hole for MPTCP before: it does not say which (Linux 6.15 does, older ones with " +
-    "CAP_NET_ADMIN)",
+    `${PEER_OF_CLIENT.detail}; or the kernel did not ask, because it has found the network to ` +
+    "be a black hole for MPTCP before. Which of the two it was is not known: the kernel tells of " +
+    "connections that are open, and before Linux 6.15 only with CAP_NET_ADMIN",
 };
-
-function readCounters(netns?: string): MptcpCounters {
-  try {
-    return mptcpCounters({ ...(netns !== undefined && { netns }) });
-  } catch (error) {
-    if (error instanceof MptcpError) return {};
-    throw error;
-  }
-}
 
 /** The reason of a connection whose SYN, as it was answered, did not ask for MPTCP. */
 function notAsked(counters: MptcpCounters, repeated: boolean, netns?: string): Fallback {

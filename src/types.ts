@@ -38,7 +38,8 @@ export interface Fallback {
   /**
    * - `"off"`: the caller or `NO_MPTCP` switched MPTCP off.
    * - `"not-linux"`: this system cannot have it; the runtime's own TCP stands in.
-   * - `"kernel"`: the kernel refused an MPTCP socket; `code` has the errno.
+   * - `"kernel"`: the kernel refused an MPTCP socket, and `code` has the errno; or it made one and
+   *   could not ask for MPTCP by it.
    * - `"peer"`: the other end, or something between, does not speak MPTCP.
    * - `"blackhole"`: the kernel has stopped asking for MPTCP after connections that never came about.
    */
