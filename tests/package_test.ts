@@ -1,11 +1,13 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { spawnSync } from "node:child_process";
+import { connectMptcp } from "../mod.ts";
 import { test } from "./harness.ts";
-import { missingProgram, ROOT } from "./processes.ts";
+import { LineProcess, missingProgram, ROOT } from "./processes.ts";
+import { bytesOf, delay, readUpTo } from "./sockets.ts";
 
 const only = { runtime: "bun", reason: "it is about Bun's own tools" } as const;
 
@@ -67,10 +69,18 @@ test("the packed tarball installs into an empty folder and runs, with its types"
   run(`${ROOT}node_modules/.bin/tsc`, [...strict, ...modules, ...libraries, "echo.ts"], project);
 });
 
-test("bun build --compile makes a program of its own", { only }, () => {
+test("bun build --compile makes a program of the echo example", { only }, async () => {
   using folder = temporaryFolder();
-  const [source, program] = [join(folder.path, "echo.ts"), join(folder.path, "echo")];
-  writeFileSync(source, ECHO.replace("@multipath/mptcp", `${ROOT}mod.ts`));
-  run(process.execPath, ["build", "--compile", source, "--outfile", program], folder.path);
-  assertStringIncludes(run(program, [], folder.path), "packed true");
+  const program = join(folder.path, "echo");
+  const example = `${ROOT}examples/echo.ts`;
+  run(process.execPath, ["build", "--compile", example, "--outfile", program], ROOT);
+  await using echo = new LineProcess([program, "0"]);
+  const port = Number(/^Port (\d+)/.exec(await echo.nextLine())![1]);
+  using conn = await connectMptcp({ port });
+  for (const word of ["compiled", "and", "awake"]) {
+    // Long enough for the waker to be needed.
+    await delay(50);
+    await conn.write(bytesOf(word));
+    assertEquals(await readUpTo(conn, word.length), bytesOf(word));
+  }
 });
