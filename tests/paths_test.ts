@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { createInterface } from "node:readline";
 import { labUnavailable } from "../bench/lab/lab.ts";
 import type { MptcpConn } from "../mod.ts";
 import type { MptcpEvent } from "../src/path_manager/mod.ts";
@@ -204,6 +205,112 @@ test(
     ]);
   },
 );
+
+/** The names that `ip mptcp monitor` has for types of events. */
+const MONITOR_NAMES: Readonly<Record<string, MptcpEvent["type"]>> = {
+  CREATED: "created",
+  ESTABLISHED: "established",
+  CLOSED: "closed",
+  ANNOUNCED: "announced",
+  REMOVED: "removed",
+  SF_ESTABLISHED: "subflow-established",
+  SF_CLOSED: "subflow-closed",
+  SF_PRIO: "subflow-priority",
+};
+
+/** "[ANNOUNCED] token=4bc25eb8 remid=1 daddr4=10.77.2.2 dport=39987" in our words. */
+function fromMonitor(line: string): Record<string, unknown> {
+  const [, name, rest] = /^\[\s*(\w+)\] (.*)$/.exec(line)!;
+  const words = Object.fromEntries(rest!.split(" ").map((word) => word.split("=")));
+  const hostname = (end: "s" | "d") =>
+    (words[`${end}addr4`] ?? words[`${end}addr6`])?.replace("::ffff:", "");
+  return {
+    type: MONITOR_NAMES[name!],
+    token: parseInt(words.token, 16),
+    from: words.sport && `${hostname("s")} ${words.sport}`,
+    to: words.dport && `${hostname("d")} ${words.dport}`,
+    localId: words.locid,
+    remoteId: words.remid,
+    backup: words.backup,
+  };
+}
+
+/** The same of an event of ours. It has no ids in what is not about addresses. */
+function asMonitored(event: MptcpEvent): Record<string, unknown> {
+  const { type } = event;
+  const fields = event as unknown as Record<string, string | { hostname: string; port: number }>;
+  const end = (value: unknown) => {
+    const { hostname, port } = (value ?? {}) as { hostname?: string; port?: number };
+    return hostname && `${hostname} ${port}`;
+  };
+  const isConnection = type === "created" || type === "established";
+  const text = (value: unknown) => value === undefined ? undefined : String(Number(value));
+  return {
+    type,
+    token: fields.token,
+    from: end(fields.localAddr),
+    to: end(fields.remoteAddr),
+    localId: isConnection ? "0" : text(fields.localId),
+    remoteId: isConnection ? "0" : text(fields.remoteId),
+    backup: text(fields.backup),
+  };
+}
+
+test("what ip does to a connection we are told, and ip monitor the same, field by field", {
+  skip: noPaths,
+}, async () => {
+  await using setup = await setUp();
+  const { client, server } = setup.lab;
+  const monitor = client.spawn(["ip", "mptcp", "monitor"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const lines: string[] = [];
+  createInterface({ input: monitor.stdout! }).on("line", (line) => lines.push(line));
+  await using log = new EventLog(setup.clientPaths);
+  const ip = (command: string) => server.run(["ip", "mptcp", ...command.split(" ")]);
+  {
+    using ends = await untilMonitored(() => connect(setup, SERVER.v4[0]), lines);
+    await ip(`endpoint add ${SERVER.v4[1]} id 5 signal`);
+    await subflowsBecome(ends, 2);
+    await ip("endpoint change id 5 backup");
+    assertEquals((await log.next("subflow-priority")).backup, true);
+    await ip("endpoint delete id 5");
+    await subflowsBecome(ends, 1);
+  }
+  // The connection that was made last.
+  await log.next("removed");
+  const { token } = await log.next("subflow-closed");
+  const deadline = Date.now() + 5000;
+  const ours = () => log.events.filter((event) => "token" in event && event.token === token);
+  const theirs = () => lines.map(fromMonitor).filter((event) => event.token === token);
+  while (ours().at(-1)?.type !== "closed" || theirs().at(-1)?.type !== "closed") {
+    assert(Date.now() < deadline, lines.join("\n"));
+    await delay(5);
+  }
+  assertEquals(ours().map(asMonitored), theirs());
+  assertEquals(ours().map(({ type }) => type), [
+    "created",
+    "established",
+    "announced",
+    "subflow-established",
+    "subflow-priority",
+    "removed",
+    "subflow-closed",
+    "closed",
+  ]);
+});
+
+/** Makes connections until the monitor, which takes its time to start, shows one; gives that. */
+async function untilMonitored(connect: () => Promise<Pair>, lines: string[]): Promise<Pair> {
+  for (let tries = 0; tries < 100; tries++) {
+    const pair = await connect();
+    await delay(20);
+    const token = pair.client.info()!.token!.toString(16).padStart(8, "0");
+    if (lines.some((line) => line.includes(`CREATED] token=${token}`))) return pair;
+    pair[Symbol.dispose]();
+  }
+  throw new Error("ip monitor shows nothing");
+}
 
 for (
   const { first, second, listen, dualStack, joins } of [
