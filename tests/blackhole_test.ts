@@ -7,7 +7,7 @@ import { connectMptcp, type Fallback, listenMptcp, mptcpSupport } from "../mod.t
 import { mptcpCounters } from "../src/path_manager/mod.ts";
 import type { ConnectMptcpOptions, ListenMptcpOptions } from "../src/types.ts";
 import { stubLibc } from "./faults.ts";
-import { assertOpenFds, openFds, test } from "./harness.ts";
+import { assertOpenFds, settledFds, test } from "./harness.ts";
 import { SERVER, setUp } from "./path_lab.ts";
 import { bytesOf, delay, type Pair, readUpTo } from "./sockets.ts";
 
@@ -127,7 +127,7 @@ test("a connection that is closed, bound to a device or detached keeps its reaso
   await using setup = await setUp({ sysctls: IMPATIENT });
   const { lab } = setup;
   await makeBlackhole(lab);
-  const before = openFds();
+  const before = await settledFds();
   {
     using pair = await connect(lab);
     pair.client.close();
@@ -192,7 +192,7 @@ test("a namespace that is gone, or no descriptor, costs a connection its reason 
 }, async () => {
   await using setup = await setUp({ sysctls: IMPATIENT });
   await makeBlackhole(setup.lab);
-  const before = openFds();
+  const before = await settledFds();
   for (const call of ["open", "socket", "setns"] as const) {
     using pair = await connect(setup.lab);
     using _ = stubLibc({ [call]: () => -ERRNO.EMFILE });

@@ -10,7 +10,7 @@ import type { EventStream } from "../src/path_manager/event_stream.ts";
 import { decodeEvents } from "../src/path_manager/events.ts";
 import { type MptcpEvent, MptcpPathManager } from "../src/path_manager/mod.ts";
 import { stubLibc } from "./faults.ts";
-import { assertOpenFds, openFds, test } from "./harness.ts";
+import { assertOpenFds, openFds, settledFds, test } from "./harness.ts";
 import { createNetns, missingNamespaces, runProgram } from "./processes.ts";
 import { delay } from "./sockets.ts";
 
@@ -157,7 +157,7 @@ test("several waiters are served in the order of their calls", { skip }, async (
 
 test("aborting ends the wait with the signal's reason, and the descriptor", { skip }, async () => {
   using setup = setUp("abort");
-  const before = openFds();
+  const before = await settledFds();
   const reason = new Error("enough");
   const controller = new AbortController();
   const events = setup.paths.events({ signal: controller.signal });
@@ -186,7 +186,7 @@ test("an abort while nobody waits is told to who waits next", { skip }, async ()
 
 test("closing ends the wait, once and for all", { skip }, async () => {
   using setup = setUp("close");
-  const before = openFds();
+  const before = await settledFds();
   const controller = new AbortController();
   const events = setup.paths.events({ signal: controller.signal });
   assertEquals(openFds(), before + 1);
@@ -211,7 +211,7 @@ test("events go on after their path manager is closed", { skip }, async () => {
 
 test("an error of the socket ends the wait with it", { skip }, async () => {
   using setup = setUp("error");
-  const before = openFds();
+  const before = await settledFds();
   const events = setup.paths.events();
   const { recv } = libc();
   {

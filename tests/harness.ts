@@ -140,8 +140,11 @@ void [process.stdout, process.stderr];
 }
 const openAtStart = await settledFds();
 
-/** The number of open descriptors once it has stayed the same: a Worker that starts opens files. */
-async function settledFds(): Promise<number> {
+/**
+ * The number of open descriptors once it has stayed the same: a Worker that starts opens files, and
+ * the pipes of a process that has ended are closed late.
+ */
+export async function settledFds(): Promise<number> {
   let count = -1;
   for (let same = 0; same < 5; same++) {
     if (openFds() !== count) same = 0;

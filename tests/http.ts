@@ -9,9 +9,8 @@ import { once } from "node:events";
 import { connectMptcp } from "../mod.ts";
 import type { MptcpServer, ServeMptcpInfo } from "../src/http/mod.ts";
 import { formatHostPort } from "../src/socket.ts";
-import { openFds } from "./harness.ts";
 import { ROOT } from "./processes.ts";
-import { bytesOf, delay, readToEnd } from "./sockets.ts";
+import { bytesOf, readToEnd } from "./sockets.ts";
 
 /** Both engines, by which most tests run. */
 export const ENGINES = ["native", "node"] as const;
@@ -53,16 +52,6 @@ export async function rawRequest(
   using conn = await connectMptcp({ hostname, port });
   await conn.write(bytesOf(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`));
   return new TextDecoder().decode(await readToEnd(conn));
-}
-
-/** The number of open descriptors once nothing is being closed any more. */
-export async function settledFds(): Promise<number> {
-  for (let last = -1;;) {
-    const now = openFds();
-    if (now === last) return now;
-    last = now;
-    await delay(50);
-  }
 }
 
 /** The output of a program, while the event loop turns; throws unless it succeeds. */

@@ -6,8 +6,8 @@ import process from "node:process";
 import { connectMptcp, mptcpSupport } from "../mod.ts";
 import { serveMptcp, type ServeMptcpOptions } from "../src/http/mod.ts";
 import { createCertificate, noCertificate } from "./certificate.ts";
-import { assertOpenFds, runtime, test } from "./harness.ts";
-import { ENGINES, outputOf, rawRequest, settledFds, urlOf } from "./http.ts";
+import { assertOpenFds, runtime, settledFds, test } from "./harness.ts";
+import { ENGINES, outputOf, rawRequest, urlOf } from "./http.ts";
 import { missingProgram } from "./processes.ts";
 import { bytesOf, delay, readToEnd, readUpTo } from "./sockets.ts";
 

@@ -20,8 +20,8 @@ import { graft, GraftError } from "../src/http/graft.ts";
 import { serveMptcp } from "../src/http/mod.ts";
 import { getIntOption, localSockaddr, toNetAddr } from "../src/socket.ts";
 import { stubLibc } from "./faults.ts";
-import { assertOpenFds, openFds, test } from "./harness.ts";
-import { rawRequest, settledFds, tell } from "./http.ts";
+import { assertOpenFds, openFds, settledFds, test } from "./harness.ts";
+import { rawRequest, tell } from "./http.ts";
 import { bytesOf, delay } from "./sockets.ts";
 
 const { open, epoll_ctl } = libc();

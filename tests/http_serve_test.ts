@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { serveMptcp, type ServeMptcpOptions } from "../src/http/mod.ts";
 import { MptcpError, mptcpSupport } from "../mod.ts";
 import { createCertificate, noCertificate } from "./certificate.ts";
-import { openFds, test } from "./harness.ts";
+import { openFds, settledFds, test } from "./harness.ts";
 import { ENGINES, outputOf, tell, type Told, urlOf } from "./http.ts";
 import { createNetns, missingNamespaces, missingProgram, pythonPeer } from "./processes.ts";
 
@@ -100,7 +100,7 @@ for (const engine of ENGINES) {
     const inside = ["ip", "netns", "exec", netns.name, "curl", "-sS", urlOf(server)];
     const told: Told = JSON.parse(await outputOf(inside));
     assertEquals([told.protocol, told.reason], ["tcp", "kernel"]);
-    const before = openFds();
+    const before = await settledFds();
     const required = { port: 0, engine, netns: netns.name, mptcp: "require" } as const;
     assertThrows(() => serveMptcp(required, tell), MptcpError, "required");
     assertEquals(openFds(), before);
@@ -108,15 +108,15 @@ for (const engine of ENGINES) {
 
   test(`${engine}: a port in use is an error, and leaves no descriptor`, async () => {
     await using server = serveMptcp({ port: 0, engine }, tell);
-    const before = openFds();
+    const before = await settledFds();
     const { port } = server.addr;
     const error = assertThrows(() => serveMptcp({ port, engine }, tell), MptcpError);
     assertEquals([error.code, error.port], ["EADDRINUSE", port]);
     assertEquals(openFds(), before);
   });
 
-  test(`${engine}: a certificate that is none is an error, and leaves no descriptor`, () => {
-    const before = openFds();
+  test(`${engine}: a certificate that is none is an error, and leaves no descriptor`, async () => {
+    const before = await settledFds();
     const options = { port: 0, engine, cert: "none", key: "none" };
     assertThrows(() => serveMptcp(options, tell), Error);
     assertEquals(openFds(), before);

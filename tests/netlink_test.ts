@@ -21,7 +21,7 @@ import { encodeMessage, outcomeOf, parseMessages } from "../src/netlink/message.
 import { NetlinkSocket } from "../src/netlink/socket.ts";
 import { decodeEvents } from "../src/path_manager/events.ts";
 import { stubLibc } from "./faults.ts";
-import { openFds, test } from "./harness.ts";
+import { openFds, settledFds, test } from "./harness.ts";
 import { missingNamespaces, run } from "./processes.ts";
 
 const types = fc.nat(0x3fff);
@@ -269,8 +269,8 @@ test("a dump that was interrupted is asked for again", () => {
   assertEquals([result, dumps, interrupted], [0, 3, false]);
 });
 
-test("no netlink socket is left open by an error in opening it", () => {
-  const before = openFds();
+test("no netlink socket is left open by an error in opening it", async () => {
+  const before = await settledFds();
   const { connect } = libc();
   {
     using _ = stubLibc({ connect: () => -ERRNO.EPERM });

@@ -7,7 +7,7 @@ import { connectMptcp, listenMptcp, MptcpError, mptcpSupport } from "../mod.ts";
 import { MptcpPathManager } from "../src/path_manager/mod.ts";
 import { getOption, inNetns, openSocket } from "../src/socket.ts";
 import { stubLibc } from "./faults.ts";
-import { openFds, test } from "./harness.ts";
+import { openFds, settledFds, test } from "./harness.ts";
 import { createNetns, missingNamespaces } from "./processes.ts";
 
 const skip = missingNamespaces();
@@ -38,13 +38,13 @@ function threadNetns(): string {
 
 test("10 000 calls in alternating namespaces, half of them failing, end where they began", {
   skip,
-}, () => {
+}, async () => {
   using first = createNetns("one");
   using second = createNetns("two");
   const names = [first.name, second.name];
   const [home, ...cookies] = [openAndClose(), ...names.map(openAndClose)];
   assertEquals(new Set([home, ...cookies]).size, 3);
-  const [start, fds] = [threadNetns(), openFds()];
+  const [start, fds] = [threadNetns(), await settledFds()];
 
   const failing: [call: (netns: string) => unknown, code: string][] = [
     [(netns) => listenMptcp({ hostname: "192.0.2.99", netns }), "EADDRNOTAVAIL"],
@@ -84,30 +84,38 @@ test("a namespace may be named by a path", { skip }, () => {
   assertEquals(openAndClose("/proc/self/ns/net"), openAndClose());
 });
 
-test("a namespace that may not be entered is an error that says what it needs", { skip }, () => {
-  using netns = createNetns("closed");
-  const fds = openFds();
-  using _ = stubLibc({ setns: () => -ERRNO.EPERM });
-  for (
-    const call of [
-      () => listenMptcp({ netns: netns.name }),
-      () => mptcpSupport({ netns: netns.name }),
-      () => new MptcpPathManager({ netns: netns.name }),
-    ]
-  ) {
-    assertEquals(assertThrows(call, MptcpError, "CAP_SYS_ADMIN").code, "EPERM");
-  }
-  assertEquals(openFds(), fds);
-});
+test(
+  "a namespace that may not be entered is an error that says what it needs",
+  { skip },
+  async () => {
+    using netns = createNetns("closed");
+    const fds = await settledFds();
+    using _ = stubLibc({ setns: () => -ERRNO.EPERM });
+    for (
+      const call of [
+        () => listenMptcp({ netns: netns.name }),
+        () => mptcpSupport({ netns: netns.name }),
+        () => new MptcpPathManager({ netns: netns.name }),
+      ]
+    ) {
+      assertEquals(assertThrows(call, MptcpError, "CAP_SYS_ADMIN").code, "EPERM");
+    }
+    assertEquals(openFds(), fds);
+  },
+);
 
-test("a thread that cannot be put back is an error, whatever the action did", { skip }, () => {
-  using netns = createNetns("stuck");
-  const fds = openFds();
-  let calls = 0;
-  using _ = stubLibc({ setns: () => ++calls === 1 ? 0 : -ERRNO.ENOMEM });
-  const error = assertThrows(() => inNetns(netns.name, () => "done"), MptcpError, "leave");
-  assertEquals([error.code, openFds()], ["ENOMEM", fds]);
-});
+test(
+  "a thread that cannot be put back is an error, whatever the action did",
+  { skip },
+  async () => {
+    using netns = createNetns("stuck");
+    const fds = await settledFds();
+    let calls = 0;
+    using _ = stubLibc({ setns: () => ++calls === 1 ? 0 : -ERRNO.ENOMEM });
+    const error = assertThrows(() => inNetns(netns.name, () => "done"), MptcpError, "leave");
+    assertEquals([error.code, openFds()], ["ENOMEM", fds]);
+  },
+);
 
 test("listening, connecting, support and the path manager are in the namespace", {
   skip: skip ?? mptcpSupport().fallback?.detail ?? null,

@@ -8,7 +8,7 @@ import { mptcpSupport, type MptcpSysctls } from "../mod.ts";
 import { mptcpCounters, MptcpPathManager } from "../src/path_manager/mod.ts";
 import { parseCounters } from "../src/path_manager/counters.ts";
 import { stubLibc } from "./faults.ts";
-import { assertOpenFds, openFds, test } from "./harness.ts";
+import { assertOpenFds, settledFds, test } from "./harness.ts";
 import { createNetns, missingNamespaces, missingProgram, run, runProgram } from "./processes.ts";
 import { connectedPair } from "./sockets.ts";
 
@@ -126,7 +126,7 @@ test(
   "asking leaves nothing open, where there is nothing to ask too",
   { skip: noMptcp },
   async () => {
-    const before = openFds();
+    const before = await settledFds();
     const { socket } = libc();
     for (const errno of [ERRNO.EPROTONOSUPPORT, ERRNO.EAFNOSUPPORT, ERRNO.EPERM, ERRNO.EACCES]) {
       using _ = stubLibc({
