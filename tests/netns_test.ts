@@ -3,7 +3,7 @@ import { readlinkSync } from "node:fs";
 import { AF_INET, IPPROTO_TCP, SOL_SOCKET } from "../ffi/abi.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import { libc } from "../ffi/runtime.ts";
-import { connectMptcp, listenMptcp, MptcpError, mptcpSupport } from "../mod.ts";
+import { connectMptcp, listenMptcp, MptcpError, mptcpSupport, type NetAddr } from "../mod.ts";
 import { MptcpPathManager } from "../src/path_manager/mod.ts";
 import { getOption, inNetns, openSocket } from "../src/socket.ts";
 import { stubLibc } from "./faults.ts";
@@ -129,6 +129,14 @@ test("listening, connecting, support and the path manager are in the namespace",
   using client = await connectMptcp({ port, netns: netns.name });
   using server = await listener.accept();
   for (const { fd } of [listener, client, server]) assertEquals(cookieOf(fd), cookie);
+  const listed = paths.connections();
+  const end = ({ hostname, port }: NetAddr) => ({ hostname, port });
+  for (const conn of [client, server]) {
+    const found = listed.find(({ token }) => token === conn.info()!.token)!;
+    assertEquals([found.localAddr, found.remoteAddr], [end(conn.localAddr), end(conn.remoteAddr)]);
+    assertEquals(found.subflowsTotal, 1);
+  }
+  assertEquals(listed.length, 2);
   const here = mptcpSupport({ netns: netns.name });
   assertEquals(here.endpoints!.map(({ address }) => address), ["10.9.8.7"]);
   assertEquals(here.addresses.every(({ device }) => device === "lo"), true);
