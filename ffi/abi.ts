@@ -136,6 +136,12 @@ export const sockaddr_in6 = {
   sin6_scope_id: 24,
 } as const;
 
+/** sys/un.h. */
+export const sockaddr_un = { size: 110, sun_family: 0, sun_path: 2 } as const;
+
+/** sys/socket.h, what `SO_PEERCRED` gives. */
+export const ucred = { size: 12, pid: 0, uid: 4, gid: 8 } as const;
+
 /** sys/socket.h: large enough for an address of any family. */
 export const sockaddr_storage = { size: 128, ss_family: 0 } as const;
 

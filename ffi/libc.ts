@@ -82,6 +82,11 @@ export interface Libc {
   /** `char *getenv(const char *name)`, the process's environment, without a permission to read it */
   getenv(name: string): string | null;
   /**
+   * `int setenv(const char *name, const char *value, int overwrite)`, and with `null` `unsetenv`: what
+   * the runtime's native code reads next, not the program's own view of its environment.
+   */
+  setenv(name: string, value: string | null): number;
+  /**
    * Where `buf` is in memory, for a struct that holds a pointer to it. The address is good while the
    * view is referenced, and only if its memory is its own: more than 64 bytes, `buf.buffer` read once.
    */

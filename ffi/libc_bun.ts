@@ -67,6 +67,8 @@ const SYMBOLS = {
   setns: { args: ["i32", "i32"], returns: "i32" },
   if_nametoindex: { args: ["buffer"], returns: "u32" },
   if_indextoname: { args: ["u32", "buffer"], returns: "ptr" },
+  setenv: { args: ["buffer", "buffer", "i32"], returns: "i32" },
+  unsetenv: { args: ["buffer"], returns: "i32" },
   getaddrinfo: { args: ["buffer", "ptr", "buffer", "buffer"], returns: "i32" },
   freeaddrinfo: { args: ["ptr"], returns: "void" },
   memcpy: { args: ["buffer", "ptr", "u32"], returns: "ptr" },
@@ -101,6 +103,8 @@ interface Symbols {
   setns(fd: number, nstype: number): number;
   if_nametoindex(name: Uint8Array): number;
   if_indextoname(index: number, name: Uint8Array): Pointer | null;
+  setenv(name: Uint8Array, value: Uint8Array, overwrite: number): number;
+  unsetenv(name: Uint8Array): number;
   getaddrinfo(node: Uint8Array, service: null, hints: Uint8Array, res: Uint8Array): number;
   freeaddrinfo(list: Pointer): void;
   memcpy(dest: Uint8Array, src: Pointer, count: number): Pointer;
@@ -166,6 +170,10 @@ export function loadLibc(): Libc {
     getenv(name) {
       // Bun keeps an environment of its own: what a program set in process.env is not in libc's.
       return process.env[name] ?? null;
+    },
+    setenv(name, value) {
+      if (value === null) return ret(c.unsetenv(cString(name)));
+      return ret(c.setenv(cString(name), cString(value), 1));
     },
     addressOf: (buf) => BigInt(ffi.ptr(buf)),
     getaddrinfo(hostname, family) {

@@ -72,6 +72,8 @@ const SYMBOLS = {
   if_nametoindex: { parameters: ["buffer"], result: "u32" },
   if_indextoname: { parameters: ["u32", "buffer"], result: "usize" },
   getenv: { parameters: ["buffer"], result: "usize" },
+  setenv: { parameters: ["buffer", "buffer", "i32"], result: "i32" },
+  unsetenv: { parameters: ["buffer"], result: "i32" },
   addressOf: { name: "memcpy", parameters: ["buffer", "buffer", "usize"], result: "usize" },
   getaddrinfo: { parameters: ["buffer", "buffer", "buffer", "buffer"], result: "i32" },
   getaddrinfoAsync: {
@@ -118,6 +120,8 @@ interface Symbols {
   if_nametoindex(name: Uint8Array): number;
   if_indextoname(index: number, name: Uint8Array): Pointer;
   getenv(name: Uint8Array): Pointer;
+  setenv(name: Uint8Array, value: Uint8Array, overwrite: number): number;
+  unsetenv(name: Uint8Array): number;
   addressOf(dest: Uint8Array, src: Uint8Array, count: number): Pointer;
   getaddrinfo(node: Uint8Array, service: null, hints: Uint8Array, res: BigUint64Array): number;
   getaddrinfoAsync(
@@ -202,6 +206,10 @@ export function loadLibc(): Libc {
       const bytes = new Uint8Array(Number(c.strlen(value)));
       c.memcpy(bytes, value, bytes.byteLength);
       return new TextDecoder().decode(bytes);
+    },
+    setenv(name, value) {
+      if (value === null) return ret(c.unsetenv(cString(name)));
+      return ret(c.setenv(cString(name), cString(value), 1));
     },
     // A copy of nothing: memcpy gives its destination back.
     addressOf: (buf) => BigInt(c.addressOf(buf, buf, 0)),

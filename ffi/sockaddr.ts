@@ -4,7 +4,7 @@
  * @module
  */
 
-import { AF_INET, AF_INET6, sockaddr_in, sockaddr_in6 } from "./abi.ts";
+import { AF_INET, AF_INET6, AF_UNIX, sockaddr_in, sockaddr_in6, sockaddr_un } from "./abi.ts";
 
 /** An IP address: 4 or 16 bytes in network order, and for IPv6 the zone behind the `%`. */
 export interface IpAddress {
@@ -149,6 +149,16 @@ function encodeSockaddrIn6(address: Uint8Array, port: number, scopeId: number): 
   view.setUint16(sockaddr_in6.sin6_port, port, false);
   buf.set(address, sockaddr_in6.sin6_addr);
   view.setUint32(sockaddr_in6.sin6_scope_id, scopeId, true);
+  return buf;
+}
+
+/** Builds the sockaddr of an abstract Unix socket: a name in the network namespace, and no file. */
+export function encodeAbstractSockaddr(name: string): Uint8Array {
+  const bytes = new TextEncoder().encode(name);
+  // A zero byte before the name makes it abstract, and the length of the whole ends it.
+  const buf = new Uint8Array(sockaddr_un.sun_path + 1 + bytes.byteLength);
+  new DataView(buf.buffer).setUint16(sockaddr_un.sun_family, AF_UNIX, true);
+  buf.set(bytes, sockaddr_un.sun_path + 1);
   return buf;
 }
 

@@ -1,9 +1,10 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { serveMptcp, type ServeMptcpOptions } from "../src/http/mod.ts";
+import { pretendUnsupported } from "../ffi/runtime.ts";
 import { MptcpError, mptcpSupport } from "../mod.ts";
 import { createCertificate, noCertificate } from "./certificate.ts";
-import { openFds, settledFds, test } from "./harness.ts";
-import { ENGINES, outputOf, tell, type Told, urlOf } from "./http.ts";
+import { assertOpenFds, openFds, settledFds, test } from "./harness.ts";
+import { ENGINES, outputOf, rawRequest, tell, type Told, urlOf } from "./http.ts";
 import { createNetns, missingNamespaces, missingProgram, pythonPeer } from "./processes.ts";
 
 const noMptcp = mptcpSupport().supported ? null : mptcpSupport().fallback!.detail;
@@ -134,6 +135,7 @@ test("options of the wrong type are refused by name", () => {
     [{ signal: true }, "signal"],
     [{ port: "x" }, "port"],
     [{ mptcp: "yes" }, "mptcp"],
+    [{ socketOptions: { priority: 1 } }, "priority"],
   ];
   for (const [options, includes] of bad) {
     assertThrows(() => serveMptcp(options as ServeMptcpOptions, handler), TypeError, includes);
@@ -159,4 +161,24 @@ test("onListen is told the address before serveMptcp returns, and may throw", as
   // It must not listen any more.
   await using again = serveMptcp({ port }, tell);
   assertEquals(again.addr.port, port);
+});
+
+test("where there is no MPTCP at all the runtime serves by its own TCP", async () => {
+  const before = await settledFds();
+  const real = pretendUnsupported("the operating system is Plan 9, not Linux");
+  try {
+    const options = { hostname: "127.0.0.1", port: 0 };
+    const server = serveMptcp(options, tell);
+    assertEquals(server.engine, { name: "native", detail: null });
+    assertEquals([server.protocol, server.fallback?.reason], ["tcp", "not-linux"]);
+    const response = await rawRequest(server.addr.port);
+    const told: Told = JSON.parse(response.slice(response.indexOf("{")));
+    assertEquals([told.protocol, told.reason, told.subflows], ["tcp", "not-linux", 1]);
+    await server.shutdown();
+    assertThrows(() => serveMptcp({ ...options, mptcp: "require" }, tell), MptcpError, "Plan 9");
+    assertThrows(() => serveMptcp({ ...options, engine: "node" }, tell), MptcpError, "Linux");
+  } finally {
+    pretendUnsupported(real);
+  }
+  await assertOpenFds(before);
 });

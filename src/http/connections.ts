@@ -14,7 +14,7 @@ import { AF_INET, AF_INET6, sockaddr_in, sockaddr_in6, sockaddr_storage } from "
 import { libc } from "../../ffi/runtime.ts";
 import { parseIp, toIpv4Mapped } from "../../ffi/sockaddr.ts";
 import type { NetAddr } from "../types.ts";
-import { fdLimit } from "./procfs.ts";
+import { fdLimit } from "./descriptors.ts";
 
 /** Descriptors that the last searches found. */
 const RECENT = 64;

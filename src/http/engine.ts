@@ -12,10 +12,14 @@ import type { MptcpServerEngine, ServeMptcpHandler, ServeMptcpOptions } from "./
 
 /** A socket that listens, and what is to be done with it. */
 export interface Job {
-  /** Belongs to the engine once that has started, and not before. */
+  /**
+   * Belongs to the engine once that has started, and not before. -1 where the runtime's own TCP has to
+   * do: then nothing listens on `addr` yet.
+   */
   readonly fd: number;
   readonly addr: NetAddr;
-  readonly connections: ConnectionTable;
+  /** `null` where there are no descriptors to find. */
+  readonly connections: ConnectionTable | null;
   readonly fallback: ServeContext["fallback"];
   readonly handler: ServeMptcpHandler;
   readonly onError: (error: unknown) => Response | Promise<Response>;

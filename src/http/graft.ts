@@ -27,7 +27,7 @@ import { describeFd, type Registration, socketInode } from "../../ffi/procfs.ts"
 import { libc } from "../../ffi/runtime.ts";
 import { decodeSockaddr } from "../../ffi/sockaddr.ts";
 import { getIntOption } from "../socket.ts";
-import { fdLimit, registrationsOf } from "./procfs.ts";
+import { fdLimit, registrationsOf } from "./descriptors.ts";
 
 /** Why the graft was refused. Everything is as it was before. */
 export class GraftError extends Error {}

@@ -15,25 +15,23 @@ import { type ServeContext, ServeInfo } from "./serve_info.ts";
 import type { ServeMptcpHandler } from "./types.ts";
 
 /** Where the runtime listens until the graft is done. */
-const HOSTNAME = "127.0.0.1";
+const LOOPBACK = { hostname: "127.0.0.1", port: 0 } as const;
 
 /** The native engine, and the runtime's descriptor, which is our socket now. */
 export interface NativeEngine extends Engine {
-  /** Borrowed: the runtime closes it. */
+  /** Borrowed: the runtime closes it. -1 where it listens on a socket of its own. */
   readonly fd: number;
 }
 
 /** Starts the runtime's server on the job's socket; throws an `EngineRefusal` where that cannot be. */
 export function startNative(job: Job): NativeEngine {
-  const denied = runtimeHttp.serveDenied(HOSTNAME, 0);
-  if (denied !== null) throw new EngineRefusal(denied);
-  const server = serveOnLoopback(job);
+  if (job.fd < 0) return toEngine(-1, serveOn(job.addr, job));
+  const server = serveOn(LOOPBACK, job);
   try {
     deferAccept(job);
-    const fd = graft(job.fd, HOSTNAME, server.port);
+    const fd = graft(job.fd, LOOPBACK.hostname, server.port);
     libc().close(job.fd);
-    const { object, finished, shutdown, abort, ref, unref } = server;
-    return { name: "native", fd, server: object, finished, shutdown, abort, ref, unref };
+    return toEngine(fd, server);
   } catch (error) {
     // Nothing was accepted yet: this is the same piece of synchronous code.
     server.abort();
@@ -52,14 +50,26 @@ function deferAccept({ fd, options }: Job): void {
   setIntOption(fd, SOL_TCP, TCP_DEFER_ACCEPT, seconds);
 }
 
-function serveOnLoopback(job: Job): RuntimeServer {
-  const { connections, fallback, onError, options } = job;
+function toEngine(fd: number, server: RuntimeServer): NativeEngine {
+  const { object, finished, shutdown, abort, ref, unref } = server;
+  return { name: "native", fd, server: object, finished, shutdown, abort, ref, unref };
+}
+
+interface Address {
+  readonly hostname: string;
+  readonly port: number;
+}
+
+function serveOn({ hostname, port }: Address, job: Job): RuntimeServer {
+  const denied = runtimeHttp.serveDenied(hostname, port);
+  if (denied !== null) throw new EngineRefusal(denied);
+  const { addr, connections, fallback, onError, options } = job;
   const { remoteAddr: remoteOf } = runtimeHttp;
-  const context: ServeContext = { connections, fallback, remoteOf, server: null };
+  const context: ServeContext = { addr, connections, fallback, remoteOf, server: null };
   try {
     const server = runtimeHttp.serve({
-      hostname: HOSTNAME,
-      port: 0,
+      hostname,
+      port,
       handler: toRuntimeHandler(job.handler, context),
       onError,
       tls: tlsOf(options),
@@ -71,7 +81,7 @@ function serveOnLoopback(job: Job): RuntimeServer {
     // No loopback here, or no descriptor left. Anything else is about the caller's options.
     const { code } = error as { code?: unknown };
     if (typeof code !== "string" || !/^E[A-Z]+$/.test(code)) throw error;
-    throw new EngineRefusal(`the runtime cannot listen on ${HOSTNAME} (${code})`);
+    throw new EngineRefusal(`the runtime cannot listen on ${hostname} (${code})`);
   }
 }
 

@@ -15,6 +15,7 @@ import { type ServeContext, ServeInfo } from "./serve_info.ts";
 
 /** Starts `node:http` on the job's socket; throws an `EngineRefusal` where that cannot be. */
 export function startNode(job: Job): Engine {
+  if (job.fd < 0) throw new EngineRefusal("the node engine needs a descriptor, and Linux");
   const missing = runtimeHttp.nodeServerMissing();
   if (missing !== null) throw new EngineRefusal(missing);
   return new NodeEngine(job);
@@ -45,7 +46,7 @@ class NodeEngine implements Engine {
     this.#scheme = tls === null ? "http" : "https";
     this.#authority = formatHostPort(addr.hostname, addr.port);
     this.#node = runtimeHttp.nodeServer(fd, this.#onRequest, tls);
-    this.#context = { connections, fallback, remoteOf, server: this.#node.server };
+    this.#context = { addr, connections, fallback, remoteOf, server: this.#node.server };
     const { server, acceptor } = this.#node;
     // As the native servers: none but the handler says how long a request may take.
     server.requestTimeout = 0;

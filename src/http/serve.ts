@@ -5,7 +5,7 @@
  */
 
 import { F_DUPFD_CLOEXEC } from "../../ffi/abi.ts";
-import { libc } from "../../ffi/runtime.ts";
+import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
 import { MptcpError } from "../error.ts";
 import { listenMptcp } from "../listen.ts";
 import { formatHostPort } from "../socket.ts";
@@ -108,6 +108,10 @@ function checkOptions(options: ServeMptcpOptions, handler: unknown): void {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError("Invalid signal: expected an AbortSignal");
   }
+  // The kernel does not hand this one on to accepted connections, and it is not us who accept.
+  if (options.socketOptions?.priority !== undefined) {
+    throw new TypeError("Invalid socketOptions: priority has no effect on an HTTP server");
+  }
 }
 
 /** What is said where nobody else answers for an error, by Deno.serve too. */
@@ -144,14 +148,18 @@ class Server implements MptcpServer {
 
   constructor(options: ServeMptcpOptions, handler: ServeMptcpHandler) {
     const listener = listenMptcp({ ...options, port: options.port ?? DEFAULT_PORT });
-    this.addr = listener.addr;
-    this.protocol = listener.protocol;
-    this.fallback = listener.fallback;
+    const { addr, protocol, fallback } = listener;
+    this.addr = addr;
+    this.protocol = protocol;
+    this.fallback = fallback;
+    const hasLibc = unsupportedPlatform() === null;
+    // The runtime's own TCP gives no descriptor away: its server listens anew on the same port.
+    if (!hasLibc) listener.close();
     this.#job = {
-      fd: listener.detach(),
-      addr: this.addr,
-      connections: new ConnectionTable(this.addr),
-      fallback: this.fallback,
+      fd: hasLibc ? listener.detach() : -1,
+      addr,
+      connections: hasLibc ? new ConnectionTable(addr) : null,
+      fallback,
       handler,
       onError: guard(options.onError),
       options,
@@ -159,7 +167,7 @@ class Server implements MptcpServer {
     try {
       this.#engine = this.#start();
     } catch (error) {
-      libc().close(this.#job.fd);
+      if (hasLibc) libc().close(this.#job.fd);
       throw error;
     }
     this.finished = this.#run();
@@ -227,7 +235,9 @@ class Server implements MptcpServer {
   /** To the end of the server, and of the engine that took over if one had to. */
   async #run(): Promise<void> {
     const first = this.#engine;
-    if (first.name === "native" && await this.#isDeaf(first as NativeEngine)) this.#replace();
+    if (first.name === "native" && this.#job.fd >= 0 && await this.#isDeaf(first as NativeEngine)) {
+      this.#replace();
+    }
     await first.finished;
     if (this.#engine !== first) await this.#engine.finished;
   }

@@ -16,7 +16,9 @@ import type { ServeMptcpInfo } from "./types.ts";
 
 /** What the requests of one server have in common. */
 export interface ServeContext {
-  readonly connections: ConnectionTable;
+  readonly connections: ConnectionTable | null;
+  /** Where the server listens. */
+  readonly addr: NetAddr;
   /** Why the listening socket is TCP; `null` while it is MPTCP. */
   readonly fallback: Fallback | null;
   readonly remoteOf: RemoteOf;
@@ -74,6 +76,10 @@ export class ServeInfo implements ServeMptcpInfo {
   }
 
   subflows(): Subflow[] {
+    const { connections, addr } = this.#context;
+    if (connections === null) {
+      return [{ localAddr: { ...addr }, remoteAddr: this.remoteAddr, tcp: {} }];
+    }
     const fd = this.#fd();
     if (fd < 0) return [];
     const subflows = this.protocol === "tcp" ? null : readSubflows(fd);
@@ -88,6 +94,6 @@ export class ServeInfo implements ServeMptcpInfo {
 
   #fd(): number {
     const { hostname, port } = this.remoteAddr;
-    return port === 0 ? -1 : this.#context.connections.find(hostname, port);
+    return port === 0 ? -1 : this.#context.connections?.find(hostname, port) ?? -1;
   }
 }

@@ -1,6 +1,5 @@
 /**
- * What the kernel tells a process about its own descriptors, read through libc: Deno reads
- * /proc/self only under `--allow-all`.
+ * What the kernel tells a process about its own descriptors.
  *
  * @module
  */
