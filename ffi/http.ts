@@ -60,6 +60,30 @@ export interface NodeServer {
   readonly acceptor: NetServer;
 }
 
+/** What `fetch` needs for HTTPS, beyond what the system has. */
+export interface ClientTlsOptions {
+  /** Certificates of authorities, in PEM, beside those of the system. */
+  readonly caCerts?: string[] | undefined;
+  /** The client's certificate chain, in PEM. */
+  readonly cert?: string | undefined;
+  /** Its private key, in PEM. */
+  readonly key?: string | undefined;
+}
+
+/** A SOCKS proxy on 127.0.0.1. */
+export interface SocksProxy {
+  readonly port: number;
+  readonly username: string;
+  readonly password: string;
+}
+
+/** The runtime's `fetch`, with some options set. */
+export interface RuntimeFetch {
+  /** With a `path`, connects to that Unix socket and not to the URL's server. */
+  fetch(input: RequestInfo | URL, init?: RequestInit, path?: string): Promise<Response>;
+  close(): void;
+}
+
 /** The runtime's HTTP. */
 export interface RuntimeHttp {
   /** What `serve` sets `TCP_DEFER_ACCEPT` to, in seconds; 0 if it does not. */
@@ -70,6 +94,10 @@ export interface RuntimeHttp {
   serve(options: RuntimeServerOptions): RuntimeServer;
   /** The other end of a request's connection; `null` once that is gone. */
   remoteAddr(request: Request, context: object): { hostname: string; port: number } | null;
+  /** What `createFetch` can lead connections through: a proxy for all, or a Unix socket for each origin. */
+  readonly tunnel: "socks" | "unix";
+  /** Makes a `fetch` of its own, with its own connections. */
+  createFetch(tls: ClientTlsOptions, proxy: SocksProxy | null): RuntimeFetch;
   /** Upgrades a request to `server`, an object that `serve` has made. */
   upgradeWebSocket(request: Request, server: object, protocol: string): WebSocketUpgrade;
   /** Why `nodeServer` cannot work; `null` if it is worth a try. */

@@ -8,7 +8,9 @@ import { createServer, type RequestListener } from "node:http";
 import { createServer as createNetServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import type {
+  ClientTlsOptions,
   NodeServer,
+  RuntimeFetch,
   RuntimeHandler,
   RuntimeHttp,
   RuntimeServer,
@@ -79,6 +81,22 @@ function remoteAddr(
   return address === null ? null : { hostname: address.address, port: address.port };
 }
 
+function createFetch({ caCerts, cert, key }: ClientTlsOptions): RuntimeFetch {
+  const tls = {
+    ...(caCerts !== undefined && { ca: caCerts }),
+    ...(cert !== undefined && { cert, key }),
+  };
+  const own = Object.keys(tls).length > 0 ? { tls } : {};
+  return {
+    fetch(input, init, unix) {
+      const options: object = { ...init, ...own, ...(unix !== undefined && { unix }) };
+      return fetch(input, options);
+    },
+    // Bun keeps its connections by itself, and drops them once the other end does.
+    close() {},
+  };
+}
+
 function upgradeWebSocket(request: Request, server: object, protocol: string): WebSocketUpgrade {
   const socket = new UpgradedWebSocket(request.url, protocol);
   const headers = new Headers();
@@ -112,6 +130,8 @@ export const bunHttp: RuntimeHttp = {
   serveDenied,
   serve,
   remoteAddr,
+  tunnel: "unix",
+  createFetch,
   upgradeWebSocket,
   nodeServerMissing,
   nodeServer,

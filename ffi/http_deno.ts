@@ -9,18 +9,23 @@ import { createServer, type RequestListener, Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { Server as NetServer } from "node:net";
 import type {
+  ClientTlsOptions,
   NodeServer,
+  RuntimeFetch,
   RuntimeHandler,
   RuntimeHttp,
   RuntimeServer,
   RuntimeServerOptions,
+  SocksProxy,
   TlsOptions,
   WebSocketUpgrade,
 } from "./http.ts";
+import { libc } from "./runtime.ts";
 
 /** The parts of `Deno` that this file uses, so that Bun's type checker needs no Deno types. */
 interface DenoHttp {
   serve(options: Record<string, unknown>, handler: RuntimeHandler): DenoServer;
+  createHttpClient(options: Record<string, unknown>): { close(): void };
   upgradeWebSocket(request: Request, options: { protocol?: string }): WebSocketUpgrade;
   permissions: {
     querySync(query: { name: "net"; host: string }): { readonly state: string };
@@ -83,6 +88,35 @@ function remoteAddr(
   return (context as DenoHandlerInfo).remoteAddr;
 }
 
+function createFetch(tls: ClientTlsOptions, proxy: SocksProxy | null): RuntimeFetch {
+  const client = withoutNoProxy(() =>
+    deno().createHttpClient({ ...tls, ...(proxy !== null && { proxy: toDenoProxy(proxy) }) })
+  );
+  return {
+    fetch: (input, init) => fetch(input, { ...init, client } as RequestInit),
+    close: () => client.close(),
+  };
+}
+
+function toDenoProxy({ port, username, password }: SocksProxy): Record<string, unknown> {
+  return { url: `socks5h://127.0.0.1:${port}`, basicAuth: { username, password } };
+}
+
+/**
+ * Runs `action` without the variables that make Deno go round a proxy, which is none here but the way
+ * out. Deno reads them when a client is made.
+ */
+function withoutNoProxy<T>(action: () => T): T {
+  const names = ["NO_PROXY", "no_proxy"];
+  const values = names.map((name) => libc().getenv(name));
+  for (const name of names) libc().setenv(name, null);
+  try {
+    return action();
+  } finally {
+    for (const [i, name] of names.entries()) libc().setenv(name, values[i]!);
+  }
+}
+
 function upgradeWebSocket(
   request: Request,
   _server: object,
@@ -116,6 +150,8 @@ export const denoHttp: RuntimeHttp = {
   serveDenied,
   serve,
   remoteAddr,
+  tunnel: "socks",
+  createFetch,
   upgradeWebSocket,
   nodeServerMissing,
   nodeServer,

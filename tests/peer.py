@@ -4,15 +4,17 @@
     peer.py listen HOST PROTOCOL [LENGTH]
     peer.py hold HOST PORT PROTOCOL COUNT
     peer.py http HOST PORT PROTOCOL TLS
+    peer.py serve HOST PROTOCOL
 
 PROTOCOL is 6 or 262. Without LENGTH one line goes each way. With LENGTH both ends send that many
 bytes at once, half-close, and read to the end; the digests are printed. "hold" opens connections
 and sleeps: to be killed. "http" makes a request, with TLS 1 by HTTPS without a look at the
-certificate. HOST may be a mapped address.
+certificate; "serve" answers requests with their path. HOST may be a mapped address.
 """
 
 import hashlib
 import http.client
+import http.server
 import json
 import os
 import socket
@@ -88,6 +90,30 @@ def request(host, port, protocol, tls):
     say(**truth(connection.sock), status=response.status, body=body)
 
 
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        say(**truth(self.connection))
+        body = self.path.encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def serve(host, protocol):
+    server = http.server.ThreadingHTTPServer((host, 0), Handler, bind_and_activate=False)
+    server.socket = socket.socket(family_of(host), socket.SOCK_STREAM, protocol)
+    server.socket.bind((host, 0))
+    server.socket.listen()
+    say(port=server.socket.getsockname()[1])
+    server.serve_forever()
+
+
 def main(command, host, *rest):
     numbers = [int(text) for text in rest]
     if command == "connect":
@@ -105,6 +131,8 @@ def main(command, host, *rest):
     elif command == "http":
         port, protocol, tls = numbers
         request(host, port, protocol, tls)
+    elif command == "serve":
+        serve(host, *numbers)
     elif command == "hold":
         port, protocol, count = numbers
         held = [connect(host, port, protocol) for _ in range(count)]

@@ -16,8 +16,12 @@
  * @module
  */
 
+export { createMptcpClient, fetchMptcp } from "./client.ts";
 export { serveMptcp } from "./serve.ts";
 export type {
+  MptcpClient,
+  MptcpClientConnection,
+  MptcpClientOptions,
   MptcpServer,
   MptcpServerEngine,
   ServeMptcpHandler,

@@ -5,7 +5,14 @@
  */
 
 import type { MptcpInfo } from "../info_types.ts";
-import type { Fallback, ListenMptcpOptions, NetAddr, Protocol, Subflow } from "../types.ts";
+import type {
+  ConnectMptcpOptions,
+  Fallback,
+  ListenMptcpOptions,
+  NetAddr,
+  Protocol,
+  Subflow,
+} from "../types.ts";
 
 /** Answers a request. */
 export type ServeMptcpHandler = (
@@ -118,4 +125,62 @@ export interface WebSocketUpgrade {
   readonly socket: WebSocket;
   /** What the handler has to return. */
   readonly response: Response;
+}
+
+/** What `createMptcpClient` takes: what `connectMptcp` takes, but for where to. */
+export interface MptcpClientOptions
+  extends Omit<ConnectMptcpOptions, "hostname" | "port" | "localPort" | "signal"> {
+  /**
+   * Fail where a connection is TCP, whoever is to blame: this kernel, the server, or something
+   * between. `mptcp: "require"` is about this kernel alone.
+   * @default {false}
+   */
+  requirePeer?: boolean;
+  /** Certificates of authorities to trust beside those of the system, in PEM. */
+  caCerts?: string[];
+  /** The client's own certificate chain, in PEM; with `key`. */
+  cert?: string;
+  /** The private key of `cert`, in PEM. */
+  key?: string;
+}
+
+/** A connection that a client has made. */
+export interface MptcpClientConnection {
+  /** The server's name, or address, as the URL has it. */
+  readonly hostname: string;
+  /** The server's port. */
+  readonly port: number;
+  /** This end. */
+  readonly localAddr: NetAddr;
+  /** The other end. */
+  readonly remoteAddr: NetAddr;
+  /** What it speaks now, or spoke when it was closed. */
+  readonly protocol: Protocol | "unknown";
+  /** Why it is TCP; `null` while it is not. */
+  readonly fallback: Fallback | null;
+  /** False once it is closed. */
+  readonly isOpen: boolean;
+  /** The kernel's figures about an MPTCP connection, the last ones if it is closed; `null` when TCP. */
+  info(): MptcpInfo | null;
+  /** The paths in use, the last ones if it is closed. */
+  subflows(): Subflow[];
+}
+
+/** `fetch` over MPTCP. */
+export interface MptcpClient extends AsyncDisposable {
+  /**
+   * The standard's `fetch`, with keep-alive: the runtime's own, led over connections of this module.
+   *
+   * @throws {MptcpError} what `connectMptcp` throws; code "ERR_MPTCP_PEER" where `requirePeer` is not
+   * met; name "BadResource" once the client is closed.
+   * @throws {TypeError} what the runtime's `fetch` throws: certificates, malformed answers...
+   */
+  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
+  /**
+   * The connections that are open, and the last 1000 that are closed, in the order in which they were
+   * made. A request takes an open one to its server where it can.
+   */
+  connections(): MptcpClientConnection[];
+  /** Closes every connection; requests under way fail. */
+  close(): void;
 }

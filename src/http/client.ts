@@ -1,0 +1,285 @@
+/**
+ * `createMptcpClient` and `fetchMptcp`.
+ *
+ * @module
+ */
+
+import { clearInterval, setInterval } from "node:timers";
+import { unsupportedPlatform } from "../../ffi/runtime.ts";
+import { runtimeHttp } from "../../ffi/runtime_http.ts";
+import { connectMptcp } from "../connect.ts";
+import { MptcpError } from "../error.ts";
+import { checkBoolean, checkCommonOptions } from "../options.ts";
+import { formatHostPort } from "../socket.ts";
+import { closedError } from "../stream.ts";
+import { runtimeFallback } from "../support.ts";
+import type { MptcpConn } from "../types.ts";
+import { ClientConnection } from "./client_connection.ts";
+import type { Remote } from "./relay.ts";
+import type { Dialer, Route } from "./route.ts";
+import { SocksRoute } from "./socks_route.ts";
+import type { MptcpClient, MptcpClientConnection, MptcpClientOptions } from "./types.ts";
+import { portOf, UnixRoute } from "./unix_route.ts";
+
+/** Closed connections that `connections` tells of. */
+const CLOSED_LIMIT = 1000;
+
+/** Milliseconds without a byte after which an answer no longer keeps the process alive by itself. */
+const QUIET_INTERVAL = 100;
+
+/**
+ * Makes a client whose `fetch` goes over MPTCP where this kernel and the server speak it.
+ *
+ * It is the runtime's own `fetch`, its TLS and its certificates, led through this process to
+ * connections of this module, which `connections()` tells about. Requires `--allow-ffi` in Deno, and
+ * `--allow-net` for the servers and for 127.0.0.1.
+ *
+ * @param options How to connect.
+ * @returns The client. Nothing is connected yet.
+ * @throws {TypeError} when an option has the wrong type.
+ *
+ * @example
+ * ```ts
+ * import { createMptcpClient, serveMptcp } from "@multipath/mptcp/http";
+ *
+ * await using server = serveMptcp({ port: 0 }, () => new Response("hello"));
+ * await using client = createMptcpClient();
+ * const response = await client.fetch(`http://localhost:${server.addr.port}/`);
+ * console.log(await response.text());
+ * for (const { protocol, fallback } of client.connections()) console.log(protocol, fallback?.detail);
+ * ```
+ */
+export function createMptcpClient(options: MptcpClientOptions = {}): MptcpClient {
+  checkOptions(options);
+  return new Client(options);
+}
+
+let shared: MptcpClient | undefined;
+
+/**
+ * `fetch` over MPTCP where this kernel and the server speak it: that of a client that the whole
+ * program shares. {@linkcode createMptcpClient} makes one that tells about its connections.
+ *
+ * @param input What to fetch.
+ * @param init As for `fetch`.
+ * @returns The response.
+ * @throws {MptcpError} what `connectMptcp` throws.
+ * @throws {TypeError} what the runtime's `fetch` throws.
+ *
+ * @example
+ * ```ts
+ * import { fetchMptcp, serveMptcp } from "@multipath/mptcp/http";
+ *
+ * await using server = serveMptcp({ port: 0 }, (_request, info) => new Response(info.protocol));
+ * const response = await fetchMptcp(`http://localhost:${server.addr.port}/`);
+ * console.log(await response.text());
+ * ```
+ */
+export function fetchMptcp(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+  shared ??= createMptcpClient();
+  return shared.fetch(input, init);
+}
+
+function checkOptions(options: MptcpClientOptions): void {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError("Invalid options: expected an object");
+  }
+  checkCommonOptions(options, "connect");
+  checkBoolean("requirePeer", options.requirePeer);
+  const { caCerts, cert, key } = options;
+  if (caCerts !== undefined && !(Array.isArray(caCerts) && caCerts.every(isString))) {
+    throw new TypeError("Invalid caCerts: expected an array of PEM texts");
+  }
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new TypeError("Invalid cert and key: a certificate of the client needs both of them");
+  }
+}
+
+function isString(value: unknown): boolean {
+  return typeof value === "string";
+}
+
+/** A connection that failed, of which the runtime tells `fetch` little. */
+interface Failure {
+  readonly host: string;
+  readonly error: unknown;
+}
+
+class Client implements MptcpClient {
+  readonly #options: MptcpClientOptions;
+  readonly #dialer: Dialer = { dial: (hostname, port) => this.#dial(hostname, port) };
+  readonly #connections: ClientConnection[] = [];
+  #route: Route | null = null;
+  #isClosed = false;
+  /** Requests whose answers have not begun. */
+  #waiting = 0;
+  /** Ends the attempts to connect that no request waits for any more. */
+  #dialing = new AbortController();
+  /** Since a request began when none was waiting. */
+  #failures: Failure[] = [];
+  /** Runs while the connections keep the process alive. */
+  #timer: ReturnType<typeof setInterval> | null = null;
+  #hadBytes = false;
+
+  constructor(options: MptcpClientOptions) {
+    this.#options = options;
+  }
+
+  /** A property, so that it can be handed on without the client. */
+  readonly fetch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
+    if (this.#isClosed) throw closedError("The client has been closed");
+    const url = urlOf(input);
+    // What is no HTTP is no matter of ours, and neither is what is no URL.
+    if (url === null || !/^https?:$/.test(url.protocol)) return await fetch(input, init);
+    const route = this.#route ??= this.#makeRoute();
+    const failures = this.#failures;
+    const known = failures.length;
+    this.#begin();
+    try {
+      return await route.fetch(input, init);
+    } catch (error) {
+      throw explain(error, hostOf(url.hostname, portOf(url)), failures.slice(known));
+    } finally {
+      this.#end();
+    }
+  };
+
+  connections(): MptcpClientConnection[] {
+    return [...this.#connections];
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#dialing.abort(closedError("The client has been closed"));
+    this.#route?.close();
+    if (this.#timer !== null) clearInterval(this.#timer);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    return Promise.resolve();
+  }
+
+  #makeRoute(): Route {
+    const platform = unsupportedPlatform();
+    if (platform !== null) return this.#runtimeRoute(platform);
+    const { caCerts, cert, key } = this.#options;
+    const tls = {
+      ...(caCerts !== undefined && { caCerts }),
+      ...(cert !== undefined && { cert, key }),
+    };
+    const Route = runtimeHttp.tunnel === "socks" ? SocksRoute : UnixRoute;
+    return new Route(this.#dialer, tls);
+  }
+
+  #begin(): void {
+    this.#waiting++;
+    if (this.#timer !== null) return;
+    this.#route!.setRef(true);
+    this.#timer = setInterval(this.#onQuiet, QUIET_INTERVAL).unref();
+  }
+
+  #end(): void {
+    if (--this.#waiting > 0) return;
+    this.#failures = [];
+    this.#dialing.abort(new DOMException("No request waits for the connection", "AbortError"));
+    this.#dialing = new AbortController();
+  }
+
+  /** Answers keep the process alive by what they are read with, idle connections do not. */
+  readonly #onQuiet = (): void => {
+    const isQuiet = this.#waiting === 0 && !this.#hadBytes;
+    this.#hadBytes = false;
+    if (!isQuiet) return;
+    clearInterval(this.#timer!);
+    this.#timer = null;
+    this.#route!.setRef(false);
+  };
+
+  async #dial(hostname: string, port: number): Promise<Remote> {
+    const failures = this.#failures;
+    try {
+      const conn = await this.#connect(hostname, port);
+      const connection = new ClientConnection(hostname, port, conn);
+      this.#keep(connection);
+      return {
+        conn,
+        onBytes: () => this.#hadBytes = true,
+        isAcceptable: () => this.#isAcceptable(connection, failures),
+        onClose: () => connection.remember(),
+      };
+    } catch (error) {
+      failures.push({ host: hostOf(hostname, port), error });
+      throw error;
+    }
+  }
+
+  async #connect(hostname: string, port: number): Promise<MptcpConn> {
+    const { requirePeer = false, caCerts: _c, cert: _d, key: _k, ...options } = this.#options;
+    const conn = await connectMptcp({ ...options, hostname, port, signal: this.#dialing.signal });
+    if (!requirePeer || conn.protocol === "mptcp") return conn;
+    const error = peerError(hostname, port, conn);
+    conn.close();
+    throw error;
+  }
+
+  /** A connection can fall back until its first data has been acknowledged. */
+  #isAcceptable(connection: ClientConnection, failures: Failure[]): boolean {
+    if (!this.#options.requirePeer || connection.protocol === "mptcp") return true;
+    const { hostname, port } = connection;
+    failures.push({ host: hostOf(hostname, port), error: peerError(hostname, port, connection) });
+    return false;
+  }
+
+  #keep(connection: ClientConnection): void {
+    this.#connections.push(connection);
+    if (this.#connections.length <= CLOSED_LIMIT) return;
+    const closed = this.#connections.filter(({ isOpen }) => !isOpen);
+    if (closed.length <= CLOSED_LIMIT) return;
+    this.#connections.splice(this.#connections.indexOf(closed[0]!), 1);
+  }
+
+  /** `fetch` as it is, where there is nothing to lead it over. */
+  #runtimeRoute(platform: string): Route {
+    const { mptcp, requirePeer, caCerts, cert, key } = this.#options;
+    runtimeFallback(platform, requirePeer ? "require" : mptcp);
+    const { fetch, close } = runtimeHttp.createFetch({ caCerts, cert, key }, null);
+    return { fetch, close, setRef() {} };
+  }
+}
+
+/** The URL that is fetched; `null` if it is none. */
+function urlOf(input: RequestInfo | URL): URL | null {
+  const text = input instanceof Request ? input.url : String(input);
+  return URL.canParse(text) ? new URL(text) : null;
+}
+
+/** A server as URLs and as tunnels name it. */
+function hostOf(hostname: string, port: number): string {
+  return formatHostPort(hostname.replace(/^\[|\]$/g, ""), port);
+}
+
+function peerError(
+  hostname: string,
+  port: number,
+  { protocol, fallback }: Pick<MptcpConn, "protocol" | "fallback">,
+): MptcpError {
+  const why = protocol === "unknown" ? "This kernel cannot tell" : fallback?.detail;
+  return new MptcpError(`${hostOf(hostname, port)}: requirePeer is not met. ${why}`, {
+    code: "ERR_MPTCP_PEER",
+    address: hostname,
+    port,
+  });
+}
+
+/**
+ * Why a request failed: an error of the connection to its server, or of the only one that failed
+ * meanwhile, after a redirect; else what the runtime says.
+ */
+function explain(error: unknown, host: string, failures: Failure[]): unknown {
+  if (error instanceof DOMException && error.name === "AbortError") return error;
+  const failure = failures.findLast((failure) => failure.host === host) ??
+    (failures.length === 1 ? failures[0] : undefined);
+  return failure?.error instanceof MptcpError ? failure.error : error;
+}

@@ -1,0 +1,51 @@
+/**
+ * The contract of the routes: how the runtime's `fetch` is led over connections of ours.
+ *
+ * @module
+ */
+
+import type { Stream } from "../stream.ts";
+import { Relay, type Remote } from "./relay.ts";
+
+/** Makes the connections of a client. */
+export interface Dialer {
+  /** Connects; `onBytes` and the like of the connection are the client's. */
+  dial(hostname: string, port: number): Promise<Remote>;
+}
+
+/** The runtime's `fetch`, led over connections that a {@linkcode Dialer} makes. */
+export interface Route {
+  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
+  /** Makes what waits keep the process alive, or not: how a route begins. */
+  setRef(refed: boolean): void;
+  /** Closes everything. */
+  close(): void;
+}
+
+/** The connections under way. */
+export class Relays {
+  readonly #relays = new Set<Relay>();
+  #refed = false;
+
+  get isEmpty(): boolean {
+    return this.#relays.size === 0;
+  }
+
+  /** Carries bytes until both ends are closed. Never rejects. */
+  async run(local: Stream, remote: Remote): Promise<void> {
+    const relay = new Relay(local, remote);
+    this.#relays.add(relay);
+    relay.setRef(this.#refed);
+    await relay.run();
+    this.#relays.delete(relay);
+  }
+
+  setRef(refed: boolean): void {
+    this.#refed = refed;
+    for (const relay of this.#relays) relay.setRef(refed);
+  }
+
+  close(): void {
+    for (const relay of this.#relays) relay.close();
+  }
+}
