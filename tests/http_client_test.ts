@@ -12,8 +12,8 @@ import {
   type ServeMptcpOptions,
 } from "../src/http/mod.ts";
 import { createSigned, noCertificate } from "./certificate.ts";
-import { assertOpenFds, runtime, test } from "./harness.ts";
-import { outputOf, settledFds, tell, type Told, urlOf } from "./http.ts";
+import { assertOpenFds, runtime, settledFds, test } from "./harness.ts";
+import { outputOf, tell, type Told, urlOf } from "./http.ts";
 import {
   createNetns,
   missingNamespaces,
