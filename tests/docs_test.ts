@@ -10,7 +10,7 @@ const snippets = [...README.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, text]) =>
 
 /** The servers of the README do not end by themselves. */
 const [server, client, ...others] = snippets as [string, string, ...string[]];
-const httpServer = others.find((text) => text.includes("serveMptcp("))!;
+const httpServer = others.find((text) => text.includes("serveMptcp({ port: 8080 }"))!;
 const programs = others.filter((text) => text !== httpServer);
 
 test("the README's echo server and client talk to each other", async () => {
@@ -52,7 +52,8 @@ for (const permissions of [["--allow-ffi"], ["--allow-ffi", "--allow-net"]]) {
 
 for (const [i, snippet] of programs.entries()) {
   test(`the README's program ${i + 1} runs to its end`, async () => {
-    const { stdout, stderr, status } = await runProgram(snippet, { permissions: ["--allow-ffi"] });
+    const permissions = ["--allow-ffi", ...(snippet.includes(".fetch(") ? ["--allow-net"] : [])];
+    const { stdout, stderr, status } = await runProgram(snippet, { permissions });
     assertEquals([stderr, status], ["", 0]);
     assert(stdout.length > 0);
   });
