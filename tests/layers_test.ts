@@ -183,7 +183,8 @@ function namesOffsetOrConstant(node: Node): boolean {
   if (/^[gs]et(Big)?(Int|Uint)\d+$/.test(name)) {
     return first !== undefined && isNumericLiteral(first) && first.text !== "0";
   }
-  return (CONSTANT_ARGUMENTS[name] ?? []).some((i) => {
+  if (!Object.hasOwn(CONSTANT_ARGUMENTS, name)) return false;
+  return CONSTANT_ARGUMENTS[name]!.some((i) => {
     const argument = node.arguments[i];
     return argument !== undefined && isNumericLiteral(argument);
   });
