@@ -88,7 +88,8 @@ export function listenOnLoopback(
 
 /** Listens on an abstract Unix socket. */
 export function listenOnName(name: string, onConnection: (stream: Stream) => void): LocalListener {
-  const fd = check("socket", libc().socket(AF_UNIX, TYPE, 0));
+  // The protocol of a Unix socket is its family.
+  const fd = check("socket", libc().socket(AF_UNIX, TYPE, AF_UNIX));
   listenAt(fd, encodeAbstractSockaddr(name));
   return new LocalListener(fd, onConnection);
 }
