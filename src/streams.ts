@@ -37,24 +37,25 @@ export class ConnStreams {
   }
 }
 
-/** Bytes asked for at a time when the consumer brings no buffer of its own. */
-const CHUNK_SIZE = 64 * 1024;
+/** Bytes asked for at a time when the consumer brings no buffer of its own: at least, at most. */
+const MIN_CHUNK = 2 * 1024;
+const MAX_CHUNK = 64 * 1024;
 
 /**
  * The incoming bytes. Each pull is one read, so what the consumer does not take stays in the kernel
- * and slows the sender down. `onEnd` is called at the end of the stream.
+ * and slows the sender down. Buffers are as large as the last reads suggest: to make large ones takes
+ * longer than to read a small message. `onEnd` is called at the end of the stream.
  */
 function readableOf(
   channel: ByteChannel,
   onEnd: () => void,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
+  let chunkSize = MIN_CHUNK;
   return new ReadableStream({
     type: "bytes",
-    autoAllocateChunkSize: CHUNK_SIZE,
     async pull(controller) {
-      const request = controller.byobRequest!;
-      const view = request.view!;
-      const buf = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+      const request = controller.byobRequest;
+      const buf = request === null ? new Uint8Array(chunkSize) : viewOf(request.view!);
       let count;
       try {
         count = await channel.read(buf);
@@ -65,8 +66,14 @@ function readableOf(
       if (count === null) {
         onEnd();
         controller.close();
+        request?.respond(0);
+      } else if (request === null) {
+        if (count === chunkSize) chunkSize = Math.min(chunkSize * 4, MAX_CHUNK);
+        else if (count < chunkSize / 8) chunkSize = Math.max(chunkSize / 2, MIN_CHUNK);
+        controller.enqueue(buf.subarray(0, count));
+      } else {
+        request.respond(count);
       }
-      request.respond(count ?? 0);
     },
     cancel: () => channel.finish(),
   }, { highWaterMark: 0 });
@@ -94,6 +101,10 @@ function writableOf(channel: ByteChannel): WritableStream<Uint8Array<ArrayBuffer
     close: () => channel.finish(),
     abort: () => channel.finish(),
   });
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 }
 
 /** The bytes of what a web stream may carry; anything else is left for `write` to refuse. */
