@@ -5,7 +5,7 @@ import { libc } from "../ffi/runtime.ts";
 import { connectMptcp, listenMptcp, MptcpError, mptcpSupport } from "../mod.ts";
 import type { MptcpConn } from "../src/types.ts";
 import { stubLibc } from "./faults.ts";
-import { openFds, test } from "./harness.ts";
+import { openFds, settledFds, test } from "./harness.ts";
 import {
   createNetns,
   missingNamespaces,
@@ -286,8 +286,8 @@ test("NO_MPTCP=1 switches MPTCP off for a process, and makes requiring it fail",
   assert(code.startsWith("ERR_MPTCP_OFF") && code.includes("NO_MPTCP"), code);
 });
 
-test("asking for support leaves no descriptor", () => {
-  const before = openFds();
+test("asking for support leaves no descriptor", async () => {
+  const before = await settledFds();
   for (let i = 0; i < 10; i++) mptcpSupport();
   assertEquals(openFds(), before);
 });

@@ -67,7 +67,7 @@ let shared: MptcpClient | undefined;
  * @throws {TypeError} what the runtime's `fetch` throws.
  *
  * @example
- * ```ts
+ * ```ts ignore
  * import { fetchMptcp, serveMptcp } from "@multipath/mptcp/http";
  *
  * await using server = serveMptcp({ port: 0 }, (_request, info) => new Response(info.protocol));
