@@ -64,7 +64,8 @@ test("the demonstration shows two subflows at both ends, and TCP", {
 });
 
 test("the demonstration shows two subflows to a user without rights", {
-  skip: noMptcp ?? missingNobody() ?? noUserNamespace,
+  skip: noMptcp ?? noUserNamespace,
+  place: missingNobody(),
 }, () => {
   const home = mkdtempSync(`${tmpdir()}/mptcp-demo-`);
   try {

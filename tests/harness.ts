@@ -17,6 +17,8 @@ import { bytesOf, connectedPair, readUpTo } from "./sockets.ts";
 export interface TestOptions {
   /** Why the test cannot run here; `null` if it can. With `MPTCP_EXPECT_ALL=1` a reason is a failure. */
   skip?: string | null;
+  /** Why the folder that the checkout or the runtime is in forbids it; no failure even then. */
+  place?: string | null;
   /** The one runtime that the test is about, and why the other skips it. */
   only?: { runtime: "deno" | "bun"; reason: string };
   /** Milliseconds, 60 000 by default. */
@@ -42,9 +44,13 @@ export function test(name: string, body: Body): void;
 export function test(name: string, options: TestOptions, body: Body): void;
 export function test(name: string, options: TestOptions | Body, maybeBody?: Body): void {
   const body = maybeBody ?? options as Body;
-  const { skip = null, only, timeout = 60_000 } = maybeBody ? options as TestOptions : {};
+  const { skip = null, place = null, only, timeout = 60_000 } = maybeBody
+    ? options as TestOptions
+    : {};
   if (only !== undefined && only.runtime !== runtime) {
     runner.skip(`${name} (not on ${runtime}: ${only.reason})`);
+  } else if (place !== null) {
+    runner.skip(`${name} (skipped: ${place})`);
   } else if (skip === null) {
     runner.register(name, body, timeout);
   } else if (expectAll) {
