@@ -1,0 +1,23 @@
+/**
+ * The program and all its commands.
+ *
+ * @module
+ */
+
+import type { Command } from "./command.ts";
+
+/** The name that the program is called by in its messages. */
+export const PROGRAM = "mptcp";
+
+/** The program, of which every command is a part. */
+export const program: Command = {
+  name: PROGRAM,
+  summary: "Multipath TCP from the command line",
+  details:
+    `Addresses are [tcp|mptcp][4|6]@HOST[:PORT[-PORT]]. mptcp@ requires MPTCP, tcp@ switches it
+off, no prefix prefers it; 4 and 6 fix the family. Ctrl-C ends every command cleanly.
+
+There is no command that runs other programs over MPTCP: "mptcpize run PROGRAM" does that.`,
+  examples: [],
+  commands: [],
+};

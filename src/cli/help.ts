@@ -1,0 +1,45 @@
+/**
+ * The help of a command, from its description.
+ *
+ * @module
+ */
+
+import { optionsOf } from "./arguments.ts";
+import type { Command, Option } from "./command.ts";
+import type { Styles } from "./terminal.ts";
+
+const STATUSES = { 0: "all went well", 1: "something failed", 2: "the command line is wrong" };
+
+/** What `--help` prints. `path` are the names down to the command, that of the program first. */
+export function helpText(path: readonly string[], command: Command, styles: Styles): string {
+  const { commands = [], examples, operands } = command;
+  const program = path.join(" ");
+  const usage = commands.length > 0 ? "COMMAND" : `[OPTION...]${operands ? ` ${operands}` : ""}`;
+  const section = (title: string, rows: readonly (readonly [string, string])[]) =>
+    rows.length === 0 ? [] : [`${styles.bold(`${title}:`)}\n${columns(rows)}`];
+  const statuses = Object.entries({ ...STATUSES, ...command.statuses });
+  return [
+    `${command.summary}.`,
+    `${styles.bold("Usage:")} ${program} ${usage}`,
+    ...command.details ? [command.details] : [],
+    ...section("Commands", commands.map(({ name, summary }) => [name, summary])),
+    ...section("Options", optionsOf(command).map((option) => [optionText(option), option.summary])),
+    ...section("Examples", examples.map(({ line, summary }) => [`${path[0]} ${line}`, summary])),
+    ...section("Exit status", statuses),
+  ].join("\n\n");
+}
+
+function optionText({ name, short, value, choices }: Option): string {
+  const what = value === undefined ? "" : ` ${choices?.join("|") ?? value}`;
+  return `${short ? `-${short}, ` : "    "}--${name}${what}`;
+}
+
+/** Rows of two columns; what is too long for the first has its second one on the next line. */
+function columns(rows: readonly (readonly [string, string])[]): string {
+  const width = Math.min(34, Math.max(...rows.map(([first]) => first.length)));
+  return rows.map(([first, second]) =>
+    first.length > width
+      ? `  ${first}\n  ${" ".repeat(width)}  ${second}`
+      : `  ${first.padEnd(width)}  ${second}`
+  ).join("\n");
+}

@@ -1,0 +1,30 @@
+/**
+ * `@std/cli`, as far as the program uses it, with types: the npm package that it comes from here has
+ * none. With `jsr:` in the import map this file goes.
+ *
+ * @module
+ */
+
+import * as std from "deno-std/cli/parse_args.js";
+
+/** What {@linkcode parseArgs} is to know about the options. */
+export interface ParseOptions {
+  /** Options without a value. */
+  boolean?: readonly string[];
+  /** Options with a value; `"_"` keeps operands texts. */
+  string?: readonly string[];
+  /** Options that may come more than once. */
+  collect?: readonly string[];
+  /** Other names of an option. */
+  alias?: Record<string, string>;
+  /** Called with an operand, or with an option that is none of these. */
+  unknown?: (arg: string, key?: string, value?: unknown) => unknown;
+}
+
+/** Takes a command line apart. */
+export function parseArgs(
+  args: readonly string[],
+  options: ParseOptions,
+): { _: string[] } & Record<string, unknown> {
+  return std.parseArgs(args, options);
+}

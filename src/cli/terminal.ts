@@ -1,0 +1,102 @@
+/**
+ * Where a command prints, and what ends it from outside.
+ *
+ * @module
+ */
+
+import { once } from "node:events";
+import process from "node:process";
+
+/** A way to colour text; the same text where there are no colours. */
+export type Style = (text: string) => string;
+
+/** The standard streams of a command, and the signals that end it. */
+export interface Terminal {
+  /** Prints a line, or lines, on standard output. */
+  print(text: string): void;
+  /** Prints a line, or lines, on standard error. */
+  warn(text: string): void;
+  /** Writes bytes to standard output, and waits while it is full. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Whether standard output is a terminal. */
+  readonly outIsTerminal: boolean;
+  /** Whether standard error is a terminal. */
+  readonly errorIsTerminal: boolean;
+  /** The width of the terminal, 80 where there is none. */
+  readonly columns: number;
+  /** The height of the terminal, 24 where there is none. */
+  readonly rows: number;
+  /** Colours for standard output: none unless it is a terminal, never with `NO_COLOR`. */
+  readonly styles: Styles;
+  /** Colours for standard error, by the same rule. */
+  readonly errorStyles: Styles;
+  /** Aborted by SIGINT and SIGTERM, the signal's name being the reason. */
+  readonly signal: AbortSignal;
+}
+
+/** Colours. */
+export type Styles = Readonly<Record<"bold" | "dim" | "red" | "green" | "yellow" | "cyan", Style>>;
+
+const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
+
+function stylesFor(coloured: boolean): Styles {
+  const style = (code: number): Style => (text) =>
+    coloured && text !== "" ? `\x1b[${code}m${text}\x1b[0m` : text;
+  const entries = Object.entries(CODES).map(([name, code]) => [name, style(code)]);
+  return Object.fromEntries(entries) as unknown as Styles;
+}
+
+function isColoured(isTerminal: boolean): boolean {
+  // https://no-color.org: present and not empty.
+  return isTerminal && !process.env.NO_COLOR && process.env.TERM !== "dumb";
+}
+
+const STATUS = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** The exit status of a command that was ended by the signal which aborted it. */
+export function interruptedStatus(signal: AbortSignal): number {
+  return STATUS[signal.reason as keyof typeof STATUS] ?? 1;
+}
+
+/** The terminal of this process, and its end: the signals have their usual effect again. */
+export function openTerminal(): Terminal & Disposable {
+  const controller = new AbortController();
+  const handlers = (Object.keys(STATUS) as (keyof typeof STATUS)[]).map((name) => {
+    const handler = () => {
+      // The second time the user means it.
+      if (controller.signal.aborted) process.exit(STATUS[name]);
+      controller.abort(name);
+    };
+    process.on(name, handler);
+    return () => process.off(name, handler);
+  });
+  // A reader that has enough, as `head`, is no failure.
+  const gone = (error: Error & { code?: string }) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  };
+  process.stdout.on("error", gone);
+  const { stdout, stderr } = process;
+  return {
+    print: (text) => void stdout.write(`${text}\n`),
+    warn: (text) => void stderr.write(`${text}\n`),
+    write: async (bytes) => {
+      if (!stdout.write(bytes)) await once(stdout, "drain");
+    },
+    outIsTerminal: stdout.isTTY === true,
+    errorIsTerminal: stderr.isTTY === true,
+    get columns() {
+      return stdout.columns ?? stderr.columns ?? 80;
+    },
+    get rows() {
+      return stdout.rows ?? stderr.rows ?? 24;
+    },
+    styles: stylesFor(isColoured(stdout.isTTY === true)),
+    errorStyles: stylesFor(isColoured(stderr.isTTY === true)),
+    signal: controller.signal,
+    [Symbol.dispose]: () => {
+      for (const remove of handlers) remove();
+      stdout.off("error", gone);
+    },
+  };
+}

@@ -1,0 +1,99 @@
+/**
+ * The program, for tests: as a process, and in a real terminal.
+ *
+ * @module
+ */
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import process from "node:process";
+import { type Finished, missingProgram, ROOT, run, runtimeCommand } from "./processes.ts";
+import { delay } from "./sockets.ts";
+
+/** How the program is to run. */
+export interface CliOptions {
+  /** Its standard input, closed behind it; empty by default. */
+  input?: string | Uint8Array;
+  /** Beside the environment of this process. */
+  env?: Record<string, string>;
+  /** A command that runs the rest elsewhere, as `ip netns exec`. */
+  prefix?: string[];
+  /** Flags of Deno, `-A` by default. */
+  permissions?: string[];
+}
+
+/** The command line that runs the program on the runtime under test. */
+export function mptcpCommand(args: readonly string[], options: CliOptions = {}): string[] {
+  const { prefix = [], permissions } = options;
+  return [...prefix, ...runtimeCommand(permissions), `${ROOT}src/cli/mod.ts`, ...args];
+}
+
+/** Runs the program to its end. */
+export async function mptcp(args: readonly string[], options: CliOptions = {}): Promise<Finished> {
+  const [program, ...rest] = mptcpCommand(args, options);
+  const started = performance.now();
+  const child = spawn(program!, rest, { cwd: ROOT, env: { ...process.env, ...options.env } });
+  child.stdin.end(options.input ?? "");
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text) => stdout += text);
+  child.stderr.setEncoding("utf8").on("data", (text) => stderr += text);
+  const [status] = await once(child, "close");
+  return {
+    status: status as number | null,
+    stdout,
+    stderr,
+    milliseconds: performance.now() - started,
+  };
+}
+
+/** Why there can be no terminal here; `null` if there can. */
+export const noTerminal: string | null = missingProgram("tmux");
+
+/** A command in a terminal of its own (tmux), killed when disposed of. */
+export class TerminalSession implements Disposable {
+  readonly #socket = `mp-test-${process.pid}-${crypto.randomUUID()}`;
+
+  /** Starts a command in a terminal of 100 columns and 30 rows. */
+  constructor(command: readonly string[], env: Record<string, string> = {}) {
+    const words = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    const line = ["env", ...words, ...command].map(quote).join(" ");
+    // The shell stays, so that the last screen and the status can be read.
+    const script = `cd ${quote(ROOT)}; ${line}; echo "status $?"; sleep 1000`;
+    const size = ["-x", "100", "-y", "30"];
+    this.#tmux("-f", "/dev/null", "new-session", "-d", ...size, "sh", "-c", script);
+  }
+
+  #tmux(...args: string[]): string {
+    return run("tmux", ["-L", this.#socket, ...args]);
+  }
+
+  /** What is on the screen; `colours` keeps the escape sequences. */
+  screen(options: { colours?: boolean } = {}): string {
+    return this.#tmux("capture-pane", "-p", ...options.colours ? ["-e"] : []);
+  }
+
+  /** Presses a key, as "C-c", or types a text. */
+  press(key: string): void {
+    this.#tmux("send-keys", key);
+  }
+
+  /** Waits until the screen has a text, and gives the screen. */
+  async until(pattern: RegExp, milliseconds = 15_000): Promise<string> {
+    const late = performance.now() + milliseconds;
+    for (;;) {
+      const screen = this.screen();
+      if (pattern.test(screen)) return screen;
+      if (performance.now() > late) throw new Error(`No ${pattern} in:\n${screen}`);
+      await delay(50);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#tmux("kill-server");
+  }
+}
+
+function quote(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}
