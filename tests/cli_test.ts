@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { Arguments, parseArguments } from "../src/cli/arguments.ts";
-import { type Command, UsageError } from "../src/cli/command.ts";
+import { Arguments, UsageError } from "../src/cli/arguments.ts";
+import type { Command } from "../src/cli/command.ts";
+import { parseArguments } from "../src/cli/parse.ts";
 import { mptcp, mptcpCommand, noTerminal, TerminalSession } from "./cli.ts";
 import { test } from "./harness.ts";
 

@@ -1,21 +1,12 @@
 /**
- * The options and operands of a command line, checked against what its command takes.
+ * The options and operands of a command line, as commands ask for them.
  *
  * @module
  */
 
-import { parseArgs } from "@std/cli";
-import { type Command, type Option, UsageError } from "./command.ts";
-
-/** The options that every command has. */
-export const COMMON_OPTIONS: readonly Option[] = [
-  { name: "json", summary: "Print JSON, for programs" },
-  { name: "help", short: "h", summary: "Show this help" },
-];
-
-/** All options of a command. */
-export function optionsOf(command: Command): readonly Option[] {
-  return [...command.options ?? [], ...COMMON_OPTIONS];
+/** A command line that makes no sense. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
 }
 
 /** What a number has to be; a whole one of at least 0 by default. */
@@ -86,68 +77,4 @@ export class Arguments {
     }
     return Math.round(Number(digits) * 1024 ** " kmg".indexOf((unit ?? " ").toLowerCase()));
   }
-}
-
-/**
- * Takes the part of a command line behind the command's name apart.
- *
- * @throws {UsageError} that says what is wrong with it.
- */
-export function parseArguments(command: Command, words: readonly string[]): Arguments {
-  const options = optionsOf(command);
-  const withValue = options.filter(({ value }) => value !== undefined);
-  const parsed = parseArgs(words, {
-    boolean: options.filter(({ value }) => value === undefined).map(({ name }) => name),
-    string: [...withValue.map(({ name }) => name), "_"],
-    // All are collected, so that one which comes twice can be told.
-    collect: withValue.map(({ name }) => name),
-    alias: Object.fromEntries(options.flatMap(({ name, short }) => short ? [[short, name]] : [])),
-    unknown: (arg, key) => key === undefined || refuseOption(arg, options),
-  });
-  const { _: operands, ...values } = parsed;
-  for (const option of withValue) {
-    values[option.name] = checkValues(option, values[option.name] as string[]);
-  }
-  if (!values.help) checkCount(command, operands);
-  return new Arguments(operands, values);
-}
-
-function refuseOption(arg: string, options: readonly Option[]): never {
-  const name = arg.replace(/^-+/, "").replace(/=.*/, "");
-  const near = options.find((option) => distance(option.name, name) <= 2);
-  throw new UsageError(
-    `there is no option ${arg.replace(/=.*/, "")}${near ? `; did you mean --${near.name}?` : ""}`,
-  );
-}
-
-function checkValues(option: Option, values: string[]): string[] | string | undefined {
-  const { name, choices, many = false } = option;
-  if (values.includes("")) throw new UsageError(`--${name} needs a value`);
-  const wrong = values.find((value) => choices !== undefined && !choices.includes(value));
-  if (wrong !== undefined) {
-    throw new UsageError(`--${name} is one of ${choices!.join(", ")}, not "${wrong}"`);
-  }
-  if (many) return values;
-  if (values.length > 1) throw new UsageError(`--${name} can be given once`);
-  return values[0];
-}
-
-function checkCount({ operands = "", count }: Command, found: readonly string[]): void {
-  const { min, max } = count ?? { min: 0, max: 0 };
-  if (found.length < min) throw new UsageError(`expected ${operands}`);
-  if (found.length > max) throw new UsageError(`"${found[max]}" is one argument too many`);
-}
-
-/** How many letters lie between two words (Levenshtein). */
-export function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const change = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(change, row[j]! + 1, next[j - 1]! + 1));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

@@ -57,8 +57,3 @@ export interface Command {
    */
   readonly run?: (args: Arguments, terminal: Terminal) => Promise<number>;
 }
-
-/** A command line that makes no sense. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { optionsOf } from "./arguments.ts";
+import { optionsOf } from "./parse.ts";
 import type { Command, Option } from "./command.ts";
 import type { Styles } from "./terminal.ts";
 

@@ -5,10 +5,11 @@
  */
 
 import process from "node:process";
-import { distance, parseArguments } from "./arguments.ts";
-import { type Command, UsageError } from "./command.ts";
+import { UsageError } from "./arguments.ts";
+import type { Command } from "./command.ts";
 import { program } from "./commands.ts";
 import { helpText } from "./help.ts";
+import { distance, parseArguments } from "./parse.ts";
 import { interruptedStatus, openTerminal, type Terminal } from "./terminal.ts";
 
 /**
