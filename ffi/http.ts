@@ -6,7 +6,7 @@
  */
 
 import type { RequestListener, Server as HttpServer } from "node:http";
-import type { Server as NetServer } from "node:net";
+import type { Socket } from "node:net";
 
 /** Answers a request. `context` is what the runtime hands to its handlers beside the request. */
 export type RuntimeHandler = (request: Request, context: object) => Response | Promise<Response>;
@@ -53,11 +53,11 @@ export interface WebSocketUpgrade {
   readonly response: Response;
 }
 
-/** A server of `node:http` that listens on a descriptor. */
+/** A server of `node:http` that listens nowhere: its connections are given to it. */
 export interface NodeServer {
   readonly server: HttpServer;
-  /** What accepts: the server itself, or what hands connections to it. Closing it closes the descriptor. */
-  readonly acceptor: NetServer;
+  /** Takes over the descriptor of an accepted connection. */
+  adopt(fd: number): Socket;
 }
 
 /** What `fetch` needs for HTTPS, beyond what the system has. */
@@ -100,11 +100,13 @@ export interface RuntimeHttp {
   createFetch(tls: ClientTlsOptions, proxy: SocksProxy | null): RuntimeFetch;
   /** Upgrades a request to `server`, an object that `serve` has made. */
   upgradeWebSocket(request: Request, server: object, protocol: string): WebSocketUpgrade;
-  /** Why `nodeServer` cannot work; `null` if it is worth a try. */
-  nodeServerMissing(): string | null;
   /**
-   * Puts `node:http` on a descriptor that listens. Whether it really listens there is for the caller
-   * to check: some versions take another port and say nothing.
+   * Makes a server of `node:http`. `onConnection` is called with each connection once it can have
+   * requests: with the socket itself, or where there is TLS, with what speaks it.
    */
-  nodeServer(fd: number, listener: RequestListener, tls: TlsOptions | null): NodeServer;
+  nodeServer(
+    listener: RequestListener,
+    onConnection: (socket: Socket) => void,
+    tls: TlsOptions | null,
+  ): NodeServer;
 }

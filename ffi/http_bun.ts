@@ -5,7 +5,7 @@
  */
 
 import { createServer, type RequestListener } from "node:http";
-import { createServer as createNetServer, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import type {
   ClientTlsOptions,
@@ -109,19 +109,25 @@ function upgradeWebSocket(request: Request, server: object, protocol: string): W
   return { socket: socket as unknown as WebSocket, response };
 }
 
-function nodeServerMissing(): string | null {
-  return null;
-}
-
-function nodeServer(fd: number, listener: RequestListener, tls: TlsOptions | null): NodeServer {
+function nodeServer(
+  listener: RequestListener,
+  onConnection: (socket: Socket) => void,
+  tls: TlsOptions | null,
+): NodeServer {
   const server = createServer(listener);
-  // The listen of Bun's node:http overlooks the descriptor and takes a random port.
-  const onSocket = (socket: Socket) => void server.emit("connection", socket);
-  const acceptor = tls === null
-    ? createNetServer({ allowHalfOpen: true }, onSocket)
-    : createTlsServer({ ...tls, ALPNProtocols: ["http/1.1"] }, onSocket);
-  acceptor.listen({ fd });
-  return { server, acceptor };
+  const serve = (socket: Socket) => {
+    onConnection(socket);
+    server.emit("connection", socket);
+  };
+  const secure = tls && createTlsServer({ ...tls, ALPNProtocols: ["http/1.1"] }, serve);
+  const adopt = (fd: number) => {
+    // The types of Node do not know what Bun takes here; new Socket({ fd }) does nothing.
+    const socket = connect({ fd, allowHalfOpen: true } as never);
+    if (secure === null) serve(socket);
+    else secure.emit("connection", socket);
+    return socket;
+  };
+  return { server, adopt };
 }
 
 /** The HTTP of Bun. */
@@ -133,6 +139,5 @@ export const bunHttp: RuntimeHttp = {
   tunnel: "unix",
   createFetch,
   upgradeWebSocket,
-  nodeServerMissing,
   nodeServer,
 };

@@ -5,9 +5,9 @@
  */
 
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { createServer, type RequestListener, Server } from "node:http";
+import { createServer, type RequestListener } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
-import { Server as NetServer } from "node:net";
+import { Socket } from "node:net";
 import type {
   ClientTlsOptions,
   NodeServer,
@@ -125,17 +125,20 @@ function upgradeWebSocket(
   return deno().upgradeWebSocket(request, protocol === "" ? {} : { protocol });
 }
 
-function nodeServerMissing(): string | null {
-  // Before 2.8 the node:http of Deno was no node:net, and took a random port instead.
-  if (new Server() instanceof NetServer) return null;
-  return "node:http cannot listen on a descriptor before Deno 2.8";
-}
-
-function nodeServer(fd: number, listener: RequestListener, tls: TlsOptions | null): NodeServer {
+function nodeServer(
+  listener: RequestListener,
+  onConnection: (socket: Socket) => void,
+  tls: TlsOptions | null,
+): NodeServer {
   if (tls !== null) checkTls(tls);
   const server = tls === null ? createServer(listener) : createHttpsServer({ ...tls }, listener);
-  server.listen({ fd });
-  return { server, acceptor: server };
+  server.on(tls === null ? "connection" : "secureConnection", onConnection);
+  const adopt = (fd: number) => {
+    const socket = new Socket({ fd, allowHalfOpen: true });
+    server.emit("connection", socket);
+    return socket;
+  };
+  return { server, adopt };
 }
 
 /** Deno's node:https looks at a certificate only when a client comes, and then says nothing. */
@@ -153,6 +156,5 @@ export const denoHttp: RuntimeHttp = {
   tunnel: "socks",
   createFetch,
   upgradeWebSocket,
-  nodeServerMissing,
   nodeServer,
 };

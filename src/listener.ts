@@ -161,8 +161,9 @@ export class Listener extends AcceptIterator implements MptcpListener {
   readonly fallback: Fallback | null;
 
   /** Takes over the descriptor of a socket that listens, with these options set. */
-  constructor({ fd, protocol, fallback }: OpenedSocket, { priority }: SocketOptions) {
+  constructor(opened: Omit<OpenedSocket, "domain">, { priority }: SocketOptions) {
     super();
+    const { fd, protocol, fallback } = opened;
     this.addr = toNetAddr(localSockaddr(fd));
     this.protocol = protocol;
     this.fallback = fallback;

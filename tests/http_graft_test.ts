@@ -28,6 +28,23 @@ const { open, epoll_ctl } = libc();
 
 let adds = 0;
 
+/** The epoll of this module, which the faults are not about. */
+let ownEpoll = -1;
+{
+  using listener = listenMptcp({ hostname: "127.0.0.1" });
+  using _ = stubLibc({
+    epoll_ctl: (epfd, ...args) => epoll_ctl(ownEpoll = epfd, ...args),
+  });
+  listener.accept().catch(() => {});
+}
+
+/** A fault of the runtime's epoll. */
+function onRuntimesEpoll(fault: Libc["epoll_ctl"]): Partial<Libc> {
+  return {
+    epoll_ctl: (epfd, ...args) => (epfd === ownEpoll ? epoll_ctl : fault)(epfd, ...args),
+  };
+}
+
 /** What goes wrong, and what the refusal says of it. */
 const FAULTS: Record<string, { stub: Partial<Libc>; says: string; only?: "deno" }> = {
   "there is no /proc/self/fd": { stub: { readlink: () => -ERRNO.ENOENT }, says: "/proc/self/fd" },
@@ -45,26 +62,26 @@ const FAULTS: Record<string, { stub: Partial<Libc>; says: string; only?: "deno" 
   },
   "no descriptor is left": { stub: { fcntl: () => -ERRNO.EMFILE }, says: "EMFILE" },
   "dup3 fails": { stub: { dup3: () => -ERRNO.EBUSY }, says: "EBUSY" },
-  "the epoll refuses the socket": { stub: { epoll_ctl: () => -ERRNO.ENOSPC }, says: "ENOSPC" },
+  "the epoll refuses the socket": {
+    stub: onRuntimesEpoll(() => -ERRNO.ENOSPC),
+    says: "ENOSPC",
+  },
   "the epoll takes the socket and does not watch it": {
-    stub: { epoll_ctl: () => 0 },
+    stub: onRuntimesEpoll(() => 0),
     says: "does not show the new socket",
   },
   "the epoll watches the socket for something else": {
-    stub: {
-      epoll_ctl(epfd, op, fd, event) {
-        const other = event.slice();
-        other[epoll_event.data] = other[epoll_event.data]! ^ 1;
-        return epoll_ctl(epfd, op, fd, other);
-      },
-    },
+    stub: onRuntimesEpoll((epfd, op, fd, event) => {
+      const other = event.slice();
+      other[epoll_event.data] = other[epoll_event.data]! ^ 1;
+      return epoll_ctl(epfd, op, fd, other);
+    }),
     says: "does not show the new socket",
   },
   "the second descriptor of the epoll refuses the socket": {
-    stub: {
-      epoll_ctl: (epfd, op, fd, event) =>
-        op === EPOLL_CTL_ADD && adds++ > 0 ? -ERRNO.ENOSPC : epoll_ctl(epfd, op, fd, event),
-    },
+    stub: onRuntimesEpoll((epfd, op, fd, event) =>
+      op === EPOLL_CTL_ADD && adds++ > 0 ? -ERRNO.ENOSPC : epoll_ctl(epfd, op, fd, event)
+    ),
     says: "ENOSPC",
     only: "deno",
   },

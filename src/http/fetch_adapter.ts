@@ -134,7 +134,8 @@ class Body {
 }
 
 /**
- * Sends a `Response`, and ends when it is sent or nobody is there to have it.
+ * Sends a `Response`, and ends when it is sent or nobody is there to have it. A body that is there as
+ * a whole gets a `content-length`, as from the runtimes' own servers.
  *
  * @throws what the response cannot be sent for, as long as an answer can be given instead.
  */
@@ -142,37 +143,65 @@ export async function sendResponse(response: Response, message: ServerResponse):
   const headers: string[] = [];
   for (const [name, value] of response.headers) headers.push(name, value);
   const { body } = response;
-  const reader = body === null || message.req.method === "HEAD" ? null : body.getReader();
-  if (response.statusText === "") message.writeHead(response.status, headers);
-  else message.writeHead(response.status, response.statusText, headers);
-  if (reader === null) {
+  if (body === null || message.req.method === "HEAD") {
+    writeHead(response, headers, message);
     body?.cancel().catch(() => {});
     message.end();
     return;
   }
-  await sendBody(reader, message);
-}
-
-async function sendBody(
-  reader: ReadableStreamDefaultReader<Uint8Array>,
-  message: ServerResponse,
-): Promise<void> {
+  const reader = body.getReader();
   const onClose = () => void reader.cancel(goneError()).catch(() => {});
   message.once("close", onClose);
   try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      if (!message.write(value)) await drained(message);
-    }
-    message.end();
+    await sendBody(reader, response, headers, message);
   } catch (error) {
-    // The head is on its way, so the body has to be seen to be cut short.
     onClose();
+    if (!message.headersSent) throw error;
+    // The head is on its way, so the body has to be seen to be cut short.
     message.destroy(error as Error);
   } finally {
     message.off("close", onClose);
   }
+}
+
+function writeHead(response: Response, headers: string[], message: ServerResponse): void {
+  if (response.statusText === "") message.writeHead(response.status, headers);
+  else message.writeHead(response.status, response.statusText, headers);
+}
+
+async function sendBody(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  response: Response,
+  headers: string[],
+  message: ServerResponse,
+): Promise<void> {
+  const first = reader.read();
+  const begun = await soon(first);
+  const second = begun === null || begun.done ? null : reader.read();
+  const isWhole = begun !== null && (second === null || (await soon(second))?.done === true);
+  if (isWhole && !response.headers.has("content-length")) {
+    headers.push("content-length", String(begun.value?.byteLength ?? 0));
+  }
+  writeHead(response, headers, message);
+  if (isWhole) return void message.end(begun.value);
+  if (begun === null) message.flushHeaders();
+  let next = second;
+  for (let read = await first; !read.done; next = null) {
+    if (!message.write(read.value)) await drained(message);
+    read = await (next ?? reader.read());
+  }
+  message.end();
+}
+
+/** In how many turns of the microtask queue a stream hands out what it has: 5 at most, measured. */
+const TURNS = 8;
+
+/** What was read, if it is there without waiting for anything outside; else `null`. */
+async function soon<T>(reading: Promise<T>): Promise<T | null> {
+  let result: T | null = null;
+  reading.then((read) => result = read, () => {});
+  for (let turn = 0; result === null && turn < TURNS; turn++) await null;
+  return result;
 }
 
 /** Resolves when there is room again, or nobody to have it. */

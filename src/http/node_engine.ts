@@ -1,5 +1,5 @@
 /**
- * The node engine: `node:http` on our socket itself.
+ * The node engine: `node:http` on connections that we accept.
  *
  * @module
  */
@@ -8,16 +8,18 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { NodeServer } from "../../ffi/http.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
+import { Listener } from "../listener.ts";
 import { formatHostPort } from "../socket.ts";
 import { type Engine, EngineRefusal, type Job, tlsOf } from "./engine.ts";
 import { sendResponse, toRequest } from "./fetch_adapter.ts";
 import { type ServeContext, ServeInfo } from "./serve_info.ts";
 
+/** How long accepting rests when it fails, as when no descriptor is left, in milliseconds. */
+const ACCEPT_PAUSE = 50;
+
 /** Starts `node:http` on the job's socket; throws an `EngineRefusal` where that cannot be. */
 export function startNode(job: Job): Engine {
   if (job.fd < 0) throw new EngineRefusal("the node engine needs a descriptor, and Linux");
-  const missing = runtimeHttp.nodeServerMissing();
-  if (missing !== null) throw new EngineRefusal(missing);
   return new NodeEngine(job);
 }
 
@@ -35,24 +37,32 @@ class NodeEngine implements Engine {
   readonly #scheme: "http" | "https";
   readonly #authority: string;
   readonly #node: NodeServer;
-  /** Connections, and how many requests each is busy with. */
+  readonly #listener: Listener;
+  readonly #finish: () => void;
+  /** The sockets that were accepted; with TLS, what lies below it. */
+  readonly #accepted = new Set<Socket>();
+  /** What speaks HTTP, and how many requests each is busy with. */
   readonly #sockets = new Map<Socket, number>();
   #isEnding = false;
 
   constructor(job: Job) {
-    const { fd, addr, connections, fallback, options } = job;
+    const { addr, connections, fallback, options } = job;
     const tls = tlsOf(options);
     this.#job = job;
     this.#scheme = tls === null ? "http" : "https";
     this.#authority = formatHostPort(addr.hostname, addr.port);
-    this.#node = runtimeHttp.nodeServer(fd, this.#onRequest, tls);
+    this.#node = runtimeHttp.nodeServer(this.#onRequest, this.#onConnection, tls);
     this.#context = { addr, connections, fallback, remoteOf, server: this.#node.server };
-    const { server, acceptor } = this.#node;
     // As the native servers: none but the handler says how long a request may take.
-    server.requestTimeout = 0;
-    acceptor.on(tls === null ? "connection" : "secureConnection", this.#onConnection);
-    this.finished = new Promise((resolve) => acceptor.once("close", () => resolve()));
-    this.#checkAddress();
+    this.#node.server.requestTimeout = 0;
+    // Deno closes what a server keeps alive that does not listen, and this one never did.
+    Object.defineProperty(this.#node.server, "listening", { get: () => !this.#isEnding });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.finished = promise;
+    this.#finish = resolve;
+    const protocol = fallback === null ? "mptcp" : "tcp";
+    this.#listener = new Listener({ fd: job.fd, protocol, fallback }, {});
+    this.#accept();
   }
 
   get server(): object {
@@ -60,34 +70,50 @@ class NodeEngine implements Engine {
   }
 
   shutdown(): void {
-    this.#isEnding = true;
-    this.#node.acceptor.close();
+    this.#stop();
     for (const [socket, requests] of this.#sockets) {
       if (requests === 0) socket.destroy();
     }
   }
 
   abort(): void {
-    this.#isEnding = true;
-    this.#node.acceptor.close();
-    for (const socket of this.#sockets.keys()) socket.destroy();
+    this.#stop();
+    for (const socket of this.#accepted) socket.destroy();
   }
 
   ref(): void {
-    this.#node.acceptor.ref();
+    this.#listener.ref();
   }
 
   unref(): void {
-    this.#node.acceptor.unref();
+    this.#listener.unref();
   }
 
-  #checkAddress(): void {
-    const { acceptor } = this.#node;
-    const address = acceptor.address();
-    if (typeof address === "object" && address?.port === this.#job.addr.port) return;
-    acceptor.on("error", () => {});
-    acceptor.close();
-    throw new EngineRefusal("node:http cannot listen on a descriptor here");
+  #stop(): void {
+    this.#isEnding = true;
+    this.#listener[Symbol.dispose]();
+    if (this.#accepted.size === 0) this.#finish();
+  }
+
+  /** The runtimes' own `node:http` does not accept ever after when it once had no descriptor. */
+  async #accept(): Promise<void> {
+    while (!this.#isEnding) {
+      try {
+        this.#adopt((await this.#listener.accept()).detach());
+      } catch {
+        // Nothing is lost: connections wait in the backlog.
+        if (!this.#isEnding) await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
+      }
+    }
+  }
+
+  #adopt(fd: number): void {
+    const socket = this.#node.adopt(fd);
+    this.#accepted.add(socket);
+    socket.once("close", () => {
+      this.#accepted.delete(socket);
+      if (this.#isEnding && this.#accepted.size === 0) this.#finish();
+    });
   }
 
   readonly #onConnection = (socket: Socket): void => {
