@@ -36,8 +36,8 @@ export interface RuntimeServer {
   /** Where it listens. */
   readonly hostname: string;
   readonly port: number;
-  /** Resolves when it has ended. Never rejects. */
-  readonly finished: Promise<void>;
+  /** Resolves when it has ended: to what it broke down by, or to `null`. Never rejects. */
+  readonly finished: Promise<unknown>;
   /** Takes no more connections and lets running requests finish. */
   shutdown(): void;
   /** Closes everything. */

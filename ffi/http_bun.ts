@@ -59,8 +59,9 @@ function serve(options: RuntimeServerOptions): RuntimeServer {
     ...(tls !== null && { tls }),
     fetch: handler,
   });
-  const { promise: finished, resolve } = Promise.withResolvers<void>();
-  const stop = (hard: boolean) => void server.stop(hard).then(resolve, resolve);
+  const { promise: finished, resolve } = Promise.withResolvers<null>();
+  const onStopped = () => resolve(null);
+  const stop = (hard: boolean) => void server.stop(hard).then(onStopped, onStopped);
   return {
     object: server,
     hostname: server.hostname,

@@ -68,7 +68,7 @@ function serve(options: RuntimeServerOptions): RuntimeServer {
     // Without one Deno prints where it listens.
     onListen() {},
   }, handler);
-  const finished = server.finished.catch(() => {});
+  const finished = server.finished.then(() => null, (error: unknown) => error);
   return {
     object: server,
     hostname: server.addr.hostname,

@@ -31,8 +31,8 @@ export interface Engine {
   readonly name: MptcpServerEngine["name"];
   /** The runtime's server object. */
   readonly server: object;
-  /** Resolves when it has ended. Never rejects. */
-  readonly finished: Promise<void>;
+  /** Resolves when it has ended: to what it broke down by, or to `null`. Never rejects. */
+  readonly finished: Promise<unknown>;
   /** Takes no more connections and lets running requests finish. */
   shutdown(): void;
   /** Closes everything. */

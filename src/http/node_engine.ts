@@ -31,7 +31,7 @@ function remoteOf(_request: Request, origin: object): { hostname: string; port: 
 
 class NodeEngine implements Engine {
   readonly name = "node";
-  readonly finished: Promise<void>;
+  readonly finished: Promise<null>;
   readonly #job: Job;
   readonly #context: ServeContext;
   readonly #scheme: "http" | "https";
@@ -57,9 +57,9 @@ class NodeEngine implements Engine {
     this.#node.server.requestTimeout = 0;
     // Deno closes what a server keeps alive that does not listen, and this one never did.
     Object.defineProperty(this.#node.server, "listening", { get: () => !this.#isEnding });
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve } = Promise.withResolvers<null>();
     this.finished = promise;
-    this.#finish = resolve;
+    this.#finish = () => resolve(null);
     const protocol = fallback === null ? "mptcp" : "tcp";
     this.#listener = new Listener({ fd: job.fd, protocol, fallback }, {});
     this.#accept();

@@ -9,7 +9,7 @@ import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
 import { MptcpError } from "../error.ts";
 import { listenMptcp } from "../listen.ts";
 import { formatHostPort } from "../socket.ts";
-import type { Fallback, NetAddr, Protocol } from "../types.ts";
+import type { Fallback, MptcpListener, NetAddr, Protocol } from "../types.ts";
 import { ConnectionTable } from "./connections.ts";
 import { isDeaf } from "./deafness.ts";
 import { type Engine, EngineRefusal, type Job } from "./engine.ts";
@@ -23,6 +23,10 @@ import type {
 } from "./types.ts";
 
 const DEFAULT_PORT = 8000;
+
+/** How long a server that broke down rests before it listens anew, in milliseconds. */
+const SHORTEST_PAUSE = 10;
+const LONGEST_PAUSE = 1000;
 
 /**
  * Serves HTTP, to MPTCP and TCP clients alike, as `Deno.serve` does on TCP.
@@ -153,10 +157,8 @@ class Server implements MptcpServer {
     this.protocol = protocol;
     this.fallback = fallback;
     const hasLibc = unsupportedPlatform() === null;
-    // The runtime's own TCP gives no descriptor away: its server listens anew on the same port.
-    if (!hasLibc) listener.close();
     this.#job = {
-      fd: hasLibc ? listener.detach() : -1,
+      fd: takeDescriptor(listener),
       addr,
       connections: hasLibc ? new ConnectionTable(addr) : null,
       fallback,
@@ -165,9 +167,9 @@ class Server implements MptcpServer {
       options,
     };
     try {
-      this.#engine = this.#start();
+      this.#engine = this.#start(this.#job);
     } catch (error) {
-      if (hasLibc) libc().close(this.#job.fd);
+      discard(this.#job.fd);
       throw error;
     }
     this.finished = this.#run();
@@ -216,12 +218,12 @@ class Server implements MptcpServer {
     return this.shutdown();
   }
 
-  #start(): Engine {
-    const { engine: wanted = "auto" } = this.#job.options;
+  #start(job: Job): Engine {
+    const { engine: wanted = "auto" } = job.options;
     const refusals: string[] = [];
     for (const start of wanted === "auto" ? [startNative, startNode] : [STARTS[wanted]]) {
       try {
-        const engine = start(this.#job);
+        const engine = start(job);
         this.#detail = refusals[0] ?? null;
         return engine;
       } catch (error) {
@@ -232,14 +234,41 @@ class Server implements MptcpServer {
     throw noEngineError(wanted, this.addr, refusals);
   }
 
-  /** To the end of the server, and of the engine that took over if one had to. */
+  /** To the end of the server, and of each engine that had to take over. */
   async #run(): Promise<void> {
     const first = this.#engine;
     if (first.name === "native" && this.#job.fd >= 0 && await this.#isDeaf(first as NativeEngine)) {
       this.#replace();
+      await first.finished;
     }
-    await first.finished;
-    if (this.#engine !== first) await this.#engine.finished;
+    for (;;) {
+      const failure = await this.#engine.finished;
+      if (failure === null || this.#isOver) return;
+      console.error(failure);
+      await this.#revive(failure);
+    }
+  }
+
+  /** Listens anew where the runtime's server broke down, as Deno's does without a descriptor. */
+  async #revive(failure: unknown): Promise<void> {
+    const job = this.#job;
+    const options = { ...job.options, port: this.addr.port };
+    for (let pause = SHORTEST_PAUSE;; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      if (this.#isOver) return;
+      let fd = -1;
+      try {
+        fd = takeDescriptor(listenMptcp(options));
+        // The other engine is for good, so it has to wait until this one has had its chances.
+        const start = pause < LONGEST_PAUSE ? startNative : (job: Job) => this.#start(job);
+        this.#engine = start({ ...job, fd });
+        if (!this.#refed) this.#engine.unref();
+        return;
+      } catch (error) {
+        discard(fd);
+        if (!(error instanceof EngineRefusal) && !isExhausted(error)) throw failure;
+      }
+    }
   }
 
   #isDeaf({ fd }: NativeEngine): Promise<boolean> {
@@ -262,6 +291,23 @@ class Server implements MptcpServer {
     if (!this.#refed) this.#engine.unref();
     native.abort();
   }
+}
+
+/** The listener's descriptor, now ours; -1 where there is none, and the listener is closed. */
+function takeDescriptor(listener: MptcpListener): number {
+  if (unsupportedPlatform() === null) return listener.detach();
+  // The runtime's own TCP gives no descriptor away: its server listens anew on the same port.
+  listener.close();
+  return -1;
+}
+
+function discard(fd: number): void {
+  if (fd >= 0) libc().close(fd);
+}
+
+function isExhausted(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return code === "EMFILE" || code === "ENFILE" || code === "ENOMEM" || code === "ENOBUFS";
 }
 
 const STARTS = { native: startNative, node: startNode } as const;
