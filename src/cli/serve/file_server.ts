@@ -1,0 +1,89 @@
+/**
+ * Answers requests by the files of a folder.
+ *
+ * @module
+ */
+
+import { createFileResponse } from "@remix-run/response/file";
+import { type Entry, type Folder, partsOf } from "./folder.ts";
+import { listingPage } from "./listing.ts";
+import { OpenFile } from "./open_file.ts";
+
+/** What of a folder is served beside its files. */
+export interface ServeFolderOptions {
+  /** In the place of a folder its index.html. */
+  readonly index?: boolean;
+  /** In the place of a folder a page that lists it. */
+  readonly listing?: boolean;
+}
+
+/** Answers a request by a file of a folder, its index.html, or the list of what is in it. */
+export async function serveFolder(
+  request: Request,
+  folder: Folder,
+  { index = true, listing = true }: ServeFolderOptions = {},
+): Promise<Response> {
+  if (request.method !== "GET" && request.method !== "HEAD") {
+    return answer(request, 405, "Method Not Allowed", { allow: "GET, HEAD" });
+  }
+  const { pathname, search } = new URL(request.url);
+  const parts = partsOf(pathname);
+  if (parts === null) return answer(request, 400, "Bad Request");
+  const entry = await folder.find(parts);
+  const isFolder = entry?.stats.isDirectory() ?? false;
+  if (entry === null || (!isFolder && pathname.endsWith("/"))) return notFound(request);
+  if (!isFolder) return await serveFile(request, entry);
+  if (!pathname.endsWith("/")) {
+    // Made anew: of "//host" a browser would make another server.
+    const location = `/${parts.map((part) => `${encodeURIComponent(part)}/`).join("")}${search}`;
+    return answer(request, 301, "Moved Permanently", { location });
+  }
+  const page = index ? await folder.find([...parts, "index.html"]) : null;
+  if (page?.stats.isFile()) return await serveFile(request, page);
+  if (!listing) return notFound(request);
+  return answer(request, 200, listingPage(parts, await folder.list(parts)), {
+    "content-type": "text/html; charset=utf-8",
+  });
+}
+
+async function serveFile(request: Request, { path }: Entry): Promise<Response> {
+  await using file = await OpenFile.open(path);
+  if (file === null) return notFound(request);
+  // Strong, as those of nginx are: a part of a file is asked for on the condition of one (If-Range).
+  const options = {
+    acceptRanges: true,
+    etag: "strong",
+    digest: ({ tag }: OpenFile) => Promise.resolve(tag),
+  } as const;
+  return await createFileResponse(file, withOneRange(request, file.size), options);
+}
+
+/** What else is asked for in ranges is answered by the whole: RFC 9110, 14.2. */
+function withOneRange(request: Request, size: number): Request {
+  const range = request.headers.get("range");
+  if (range === null || (size > 0 && /^bytes=(\d+-\d*|-\d+)$/.test(range))) return request;
+  const headers = new Headers(request.headers);
+  headers.delete("range");
+  return new Request(request.url, { method: request.method, headers });
+}
+
+function notFound(request: Request): Response {
+  return answer(request, 404, "Not Found");
+}
+
+function answer(
+  request: Request,
+  status: number,
+  text: string,
+  headers: Record<string, string> = {},
+): Response {
+  const body = new TextEncoder().encode(status === 200 ? text : `${text}\n`);
+  return new Response(request.method === "HEAD" ? null : body, {
+    status,
+    headers: {
+      "content-type": "text/plain; charset=utf-8",
+      "content-length": String(body.byteLength),
+      ...headers,
+    },
+  });
+}
