@@ -1,6 +1,6 @@
 // HTTPS over Multipath TCP, with a certificate and its key in PEM. A pair to try it with:
-//   openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost \
-//     -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem
+//   openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key.pem -out cert.pem \
+//     -addext subjectAltName=DNS:localhost -addext basicConstraints=CA:FALSE
 //   deno run --allow-ffi --allow-net --allow-read examples/https.ts cert.pem key.pem [port]
 //   bun examples/https.ts cert.pem key.pem [port]
 import { readFileSync } from "node:fs";

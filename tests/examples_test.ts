@@ -2,8 +2,16 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { readdirSync, readFileSync } from "node:fs";
 import { connectMptcp, MptcpError, mptcpSupport } from "../mod.ts";
 import type { ConnectMptcpOptions, MptcpConn, NetAddr } from "../src/types.ts";
+import { noCertificate } from "./certificate.ts";
 import { test } from "./harness.ts";
-import { LineProcess, missingProgram, ROOT, run, runtimeCommand } from "./processes.ts";
+import {
+  LineProcess,
+  missingProgram,
+  ROOT,
+  run,
+  runtimeCommand,
+  temporaryFolder,
+} from "./processes.ts";
 import { bytesOf, delay, LOOPBACKS, readToEnd, readUpTo, writeAll } from "./sockets.ts";
 
 const noMptcp = mptcpSupport().supported ? null : mptcpSupport().fallback!.detail;
@@ -243,5 +251,67 @@ for (const { mptcp, skip } of MODES) {
     ]);
     assertEquals(echoed.byteLength, bytes.byteLength);
     assert(echoed.every((byte, i) => byte === bytes[i]), "wrong bytes");
+  });
+}
+
+for (const { mptcp, skip } of MODES) {
+  const protocol = mptcp === "off" ? "tcp" : "mptcp";
+  const env = mptcp === "off" ? ["env", "NO_MPTCP=1"] : [];
+
+  test(`the WebSocket example tells the room who came, with mptcp "${mptcp}"`, {
+    skip,
+  }, async () => {
+    const { process, port } = await start("websocket", ...env);
+    await using _server = process;
+    const lines: string[] = [];
+    const heard = Promise.withResolvers<void>();
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/`);
+    socket.onopen = () => socket.send("hello");
+    socket.onmessage = ({ data }) => void (lines.push(data) === 2 && heard.resolve());
+    socket.onerror = () => heard.reject(new Error("The WebSocket failed"));
+    await heard.promise;
+    const closed = new Promise((resolve) => socket.onclose = resolve);
+    socket.close();
+    await closed;
+    const name = lines[1]!.replace(": hello", "");
+    // The runtime's own client speaks TCP.
+    assertEquals(lines, [`${name} came by tcp, over 1 subflow(s)`, `${name}: hello`]);
+  });
+
+  test(`the HTTPS example and the fetch example talk to each other with mptcp "${mptcp}"`, {
+    skip: skip ?? noCertificate,
+  }, async () => {
+    using folder = temporaryFolder();
+    // The command that the example names.
+    const source = readFileSync(`${ROOT}examples/https.ts`, "utf8");
+    const openssl = /^\/\/ {3}(openssl [^]*?[^\\])$/m.exec(source)![1]!.replace(/\\\n\/\//, "");
+    run("sh", ["-c", `cd '${folder.path}' && ${openssl} 2>&1`]);
+    const [certPath, keyPath] = [`${folder.path}/cert.pem`, `${folder.path}/key.pem`];
+    const { process, port } = await startCommand(example("https", certPath, keyPath, "0"));
+    await using _server = process;
+    const url = `https://localhost:${port}/some/where`;
+    const command = [...env, ...example("fetch", url, certPath)];
+    // Standard error has what it came by.
+    const output = run("sh", ["-c", '"$@" 2>&1', "sh", ...command]);
+    const [answer, truth] = output.split("\n");
+    assertEquals(answer, `127.0.0.1 got /some/where over ${protocol.toUpperCase()}, encrypted.`);
+    assert(truth!.startsWith(`localhost port ${port}: ${protocol}, `), truth);
+  });
+
+  test(`the file example serves its folder, and says by what, with mptcp "${mptcp}"`, {
+    skip,
+  }, async () => {
+    const { process, port } = await startCommand(example("files", "examples", "0"));
+    await using _server = process;
+    const url = `http://127.0.0.1:${port}`;
+    const source = readFileSync(`${ROOT}examples/files.ts`, "utf8");
+    const output = run("sh", ["-c", '"$@"', "sh", ...env, ...example("fetch", `${url}/files.ts`)]);
+    assertEquals(output, source);
+    assertEquals(await process.nextLine(), `127.0.0.1 ${protocol} GET /files.ts 200`);
+    assertEquals(
+      (await fetch(`${url}/../README.md`).then((r) => (r.body?.cancel(), r))).status,
+      404,
+    );
+    assertEquals(await process.nextLine(), "127.0.0.1 tcp GET /README.md 404");
   });
 }

@@ -1,12 +1,11 @@
 import { assertEquals } from "@std/assert";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { spawnSync } from "node:child_process";
 import { connectMptcp } from "../mod.ts";
 import { test } from "./harness.ts";
-import { LineProcess, missingProgram, ROOT } from "./processes.ts";
+import { LineProcess, missingProgram, ROOT, temporaryFolder } from "./processes.ts";
 import { bytesOf, delay, readUpTo } from "./sockets.ts";
 
 const only = { runtime: "bun", reason: "it is about Bun's own tools" } as const;
@@ -30,12 +29,6 @@ conn.close();
 await echo;
 listener.close();
 `;
-
-/** A folder that is removed when disposed of. */
-function temporaryFolder(): { path: string } & Disposable {
-  const path = mkdtempSync(join(tmpdir(), "mptcp-package-"));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
-}
 
 function run(command: string, args: string[], cwd: string): string {
   const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: "utf8" });

@@ -6,7 +6,9 @@
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -42,6 +44,12 @@ export function createNetns(label: string, sysctls: Record<string, number> = {})
 /** A namespace that {@linkcode createNetns} made. */
 export interface Netns extends Disposable {
   readonly name: string;
+}
+
+/** A folder that is removed when disposed of. */
+export function temporaryFolder(): { path: string } & Disposable {
+  const path = mkdtempSync(join(tmpdir(), "mptcp-test-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
 }
 
 /**

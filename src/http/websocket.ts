@@ -46,5 +46,7 @@ export function upgradeWebSocket(
       { code: "ERR_HTTP_ENGINE" },
     );
   }
+  // Kept from here on: Bun does not know the other end of a request that was upgraded.
+  void info.remoteAddr;
   return runtimeHttp.upgradeWebSocket(request, info.server, options.protocol ?? "");
 }
