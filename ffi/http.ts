@@ -100,6 +100,8 @@ export interface RuntimeHttp {
   createFetch(tls: ClientTlsOptions, proxy: SocksProxy | null): RuntimeFetch;
   /** Upgrades a request to `server`, an object that `serve` has made. */
   upgradeWebSocket(request: Request, server: object, protocol: string): WebSocketUpgrade;
+  /** Why `nodeServer` cannot work; `null` if it can. */
+  nodeServerMissing(): string | null;
   /**
    * Makes a server of `node:http`. `onConnection` is called with each connection once it can have
    * requests: with the socket itself, or where there is TLS, with what speaks it.

@@ -22,6 +22,7 @@ import { UpgradedWebSocket, websocketHandlers } from "./server_websocket.ts";
 
 /** The parts of `Bun` that this file uses, so that Deno's type checker needs no Bun types. */
 interface BunHttp {
+  readonly version: string;
   serve(options: Record<string, unknown> & { fetch: RuntimeHandler }): BunServer;
 }
 
@@ -110,6 +111,12 @@ function upgradeWebSocket(request: Request, server: object, protocol: string): W
   return { socket: socket as unknown as WebSocket, response };
 }
 
+function nodeServerMissing(): string | null {
+  const [major, minor] = bun().version.split(".").map(Number) as [number, number];
+  if (major > 1 || minor >= 4) return null;
+  return "the node:http of this version of Bun cannot be given connections (1.4 can)";
+}
+
 function nodeServer(
   listener: RequestListener,
   onConnection: (socket: Socket) => void,
@@ -140,5 +147,6 @@ export const bunHttp: RuntimeHttp = {
   tunnel: "unix",
   createFetch,
   upgradeWebSocket,
+  nodeServerMissing,
   nodeServer,
 };

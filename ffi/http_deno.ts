@@ -5,9 +5,9 @@
  */
 
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { createServer, type RequestListener } from "node:http";
+import { createServer, type RequestListener, Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
-import { Socket } from "node:net";
+import { Server as NetServer, Socket } from "node:net";
 import type {
   ClientTlsOptions,
   NodeServer,
@@ -125,6 +125,12 @@ function upgradeWebSocket(
   return deno().upgradeWebSocket(request, protocol === "" ? {} : { protocol });
 }
 
+function nodeServerMissing(): string | null {
+  // The version that made node:http a node:net is the one in which sockets take descriptors.
+  if (new Server() instanceof NetServer) return null;
+  return "the node:http of this version of Deno cannot be given connections (2.8 can)";
+}
+
 function nodeServer(
   listener: RequestListener,
   onConnection: (socket: Socket) => void,
@@ -156,5 +162,6 @@ export const denoHttp: RuntimeHttp = {
   tunnel: "socks",
   createFetch,
   upgradeWebSocket,
+  nodeServerMissing,
   nodeServer,
 };

@@ -18,7 +18,7 @@
  * @module
  */
 
-import { clearTimeout, setImmediate, setTimeout } from "node:timers";
+import { clearTimeout, setTimeout } from "node:timers";
 import {
   AF_UNIX,
   EPOLL_CLOEXEC,
@@ -35,6 +35,7 @@ import {
 } from "./abi.ts";
 import type { Libc } from "./libc.ts";
 import { readRegistrations, socketInode } from "./procfs.ts";
+import { nextTurn } from "./turn.ts";
 import { SETTLE_TURNS, type Waker } from "./waker.ts";
 
 /** A socket that the runtime reads. */
@@ -222,7 +223,7 @@ export class LoopWaker implements Waker {
 }
 
 function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  return new Promise((resolve) => nextTurn(resolve));
 }
 
 /** The epoll that watches a descriptor; `null` where none is seen. */

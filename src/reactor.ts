@@ -2,14 +2,14 @@
  * Readiness: one edge-triggered epoll per thread, watched only while somebody waits.
  *
  * A {@linkcode Source} tries its system call first and comes here when that would block. The reactor
- * then runs in *rounds*, each a `setImmediate` and an `epoll_wait` that does not block, and hands
- * events to their sources. After some rounds without an event, as many as `spin.ts` says, it arms the
- * waker, which calls when there is one. When nobody waits, nothing is scheduled, armed or outstanding.
+ * then runs in *rounds*, each in a turn of the event loop of its own, with an `epoll_wait` that does
+ * not block, and hands events to their sources. After some rounds without an event, as many as
+ * `spin.ts` says, it arms the waker, which calls when there is one. When nobody waits, nothing is
+ * scheduled, armed or outstanding.
  *
  * @module
  */
 
-import { setImmediate } from "node:timers";
 import {
   EFD_CLOEXEC,
   EFD_NONBLOCK,
@@ -25,6 +25,7 @@ import {
   EPOLLRDHUP,
 } from "../ffi/abi.ts";
 import { createWaker, libc } from "../ffi/runtime.ts";
+import { nextTurn } from "../ffi/turn.ts";
 import { SETTLE_TURNS, type Waker } from "../ffi/waker.ts";
 import { check } from "./socket.ts";
 import { Spin } from "./spin.ts";
@@ -188,10 +189,10 @@ export class Reactor {
   #run(): void {
     this.#state = "running";
     this.#rounds = 0;
-    setImmediate(this.#round);
+    nextTurn(this.#round);
   }
 
-  /** One look at the epoll. An arrow function: it is handed to `setImmediate`. */
+  /** One look at the epoll. An arrow function: it is handed to `nextTurn`. */
   readonly #round = (): void => {
     this.budget = BUDGET;
     const count = libc().epoll_wait(this.#epfd, this.#events, MAX_EVENTS, 0);
@@ -205,7 +206,7 @@ export class Reactor {
     const expecting = waiting ? this.#spins() : count > 0 && this.#rounds <= UNREF_SPIN;
     if (this.#settling > 0 || expecting) {
       if (this.#settling > 0) this.#settling--;
-      setImmediate(this.#round);
+      nextTurn(this.#round);
     } else if (waiting) {
       this.#state = "armed";
       this.#hadEvents = false;

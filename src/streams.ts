@@ -54,7 +54,8 @@ function readableOf(
   return new ReadableStream({
     type: "bytes",
     async pull(controller) {
-      const request = controller.byobRequest;
+      // Bun before 1.4 has `undefined` for none.
+      const request = controller.byobRequest ?? null;
       const buf = request === null ? new Uint8Array(chunkSize) : viewOf(request.view!);
       let count;
       try {
@@ -83,8 +84,9 @@ function readableOf(
 function writableOf(channel: ByteChannel): WritableStream<Uint8Array<ArrayBufferLike>> {
   return new WritableStream<Uint8Array<ArrayBufferLike>>({
     start(controller) {
-      // `abort` below waits for a write under way, and that for the peer.
-      controller.signal.addEventListener("abort", () => channel.finish(), { once: true });
+      // `abort` below waits for a write under way, and that for the peer. Bun before 1.4 has no signal.
+      const signal = controller.signal as AbortSignal | undefined;
+      signal?.addEventListener("abort", () => channel.finish(), { once: true });
     },
     async write(chunk: ArrayBufferLike | ArrayBufferView) {
       try {

@@ -20,6 +20,8 @@ const ACCEPT_PAUSE = 50;
 /** Starts `node:http` on the job's socket; throws an `EngineRefusal` where that cannot be. */
 export function startNode(job: Job): Engine {
   if (job.fd < 0) throw new EngineRefusal("the node engine needs a descriptor, and Linux");
+  const missing = runtimeHttp.nodeServerMissing();
+  if (missing !== null) throw new EngineRefusal(missing);
   return new NodeEngine(job);
 }
 
