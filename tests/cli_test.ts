@@ -1,9 +1,15 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { readFileSync } from "node:fs";
 import { Arguments, UsageError } from "../src/cli/arguments.ts";
 import type { Command } from "../src/cli/command.ts";
+import { toJson } from "../src/cli/json.ts";
 import { parseArguments } from "../src/cli/parse.ts";
+import { tableLines } from "../src/cli/table.ts";
+import type { Styles } from "../src/cli/terminal.ts";
+import { count, formatBytes, formatMicroseconds, formatRate } from "../src/cli/units.ts";
 import { mptcp, mptcpCommand, noTerminal, TerminalSession } from "./cli.ts";
 import { test } from "./harness.ts";
+import { ROOT } from "./processes.ts";
 
 const COMMAND: Command = {
   name: "fetch",
@@ -88,6 +94,49 @@ for (
     assertEquals(stderr, `${message}\nTry "mptcp --help".\n`);
   });
 }
+
+test("with --json an error is JSON too, on standard error, with the same status", async () => {
+  const { status, stdout, stderr } = await mptcp(["nosuch", "--json"]);
+  assertEquals([status, stdout], [2, ""]);
+  const error = { message: 'there is no command "nosuch"', code: "ERR_USAGE" };
+  assertEquals(JSON.parse(stderr), { error });
+});
+
+test("the program tells its version, which is that of the package", async () => {
+  const { version } = JSON.parse(readFileSync(`${ROOT}deno.json`, "utf8"));
+  assertEquals((await mptcp(["--version"])).stdout, `mptcp ${version}\n`);
+  assertEquals(JSON.parse((await mptcp(["-V", "--json"])).stdout), { version });
+  assertEquals(JSON.parse(readFileSync(`${ROOT}package.json`, "utf8")).version, version);
+});
+
+test("JSON has a bigint as a number, or as a text where a number is too small", () => {
+  assertEquals(
+    toJson({ a: 5n, b: 2n ** 64n - 1n, c: [undefined, "x"], d: undefined }),
+    '{"a":5,"b":"18446744073709551615","c":[null,"x"]}',
+  );
+});
+
+test("quantities have three digits or so, and the unit that suits them", () => {
+  const bytes = [0, 1023, 1024, 1536, 1024 ** 2 - 1, 5_000_000_000n].map(formatBytes);
+  assertEquals(bytes, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "4.7 GiB"]);
+  assertEquals([0, 11_760_000, 125_000_000].map(formatRate), [
+    "0 bit/s",
+    "94.1 Mbit/s",
+    "1.0 Gbit/s",
+  ]);
+  assertEquals([45, 1234, 250_000].map(formatMicroseconds), ["0.045 ms", "1.23 ms", "250 ms"]);
+  assertEquals([count(1, "subflow"), count(2, "subflow")], ["1 subflow", "2 subflows"]);
+});
+
+test("a table is aligned, numbers at their end", () => {
+  const plain = { bold: (text: string) => text } as Styles;
+  const columns = [{ heading: "NAME" }, { heading: "BYTES", right: true }, { heading: "X" }];
+  assertEquals(tableLines(columns, [["a", "5"], ["longer", "1000000", "y"]], plain), [
+    "NAME      BYTES  X",
+    "a             5",
+    "longer  1000000  y",
+  ]);
+});
 
 test("the program has colours on a terminal, and none with NO_COLOR", {
   skip: noTerminal,

@@ -7,10 +7,13 @@
 import process from "node:process";
 import { UsageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
-import { program } from "./commands.ts";
+import { PROGRAM, program } from "./commands.ts";
+import { reportFailure } from "./failure.ts";
 import { helpText } from "./help.ts";
+import { toJson } from "./json.ts";
 import { distance, parseArguments } from "./parse.ts";
 import { interruptedStatus, openTerminal, type Terminal } from "./terminal.ts";
+import { VERSION } from "./version.ts";
 
 /**
  * Runs the program as from a command line. It prints on the standard streams of this process, and
@@ -37,12 +40,14 @@ export async function main(args: readonly string[]): Promise<number> {
     return await runCommand(names, command, rest, terminal);
   } catch (error) {
     if (terminal.signal.aborted) return interruptedStatus(terminal.signal);
-    const message = error instanceof Error ? error.message : String(error);
-    terminal.warn(`${terminal.errorStyles.red(`${names.join(" ")}:`)} ${message}`);
-    if (!(error instanceof UsageError)) return 1;
-    terminal.warn(`Try "${names.join(" ")} --help".`);
-    return 2;
+    return reportFailure(error, names.join(" "), asksForJson(rest), terminal);
   }
+}
+
+/** Told without the parser, which may be what refuses the command line. */
+function asksForJson(words: readonly string[]): boolean {
+  const end = words.indexOf("--");
+  return words.slice(0, end < 0 ? words.length : end).includes("--json");
 }
 
 /** The commands that the first words name, from the program down, and the words behind them. */
@@ -62,19 +67,40 @@ async function runCommand(
   words: readonly string[],
   terminal: Terminal,
 ): Promise<number> {
-  const [first] = words;
-  if (command.run === undefined && first !== undefined && !first.startsWith("-")) {
-    const near = command.commands?.find(({ name }) => distance(name, first) <= 2);
-    const hint = near ? `; did you mean "${near.name}"?` : "";
-    throw new UsageError(`there is no command "${first}"${hint}`);
-  }
+  const first = words.find((word) => !word.startsWith("-"));
+  if (command.run === undefined && first !== undefined) throw unknownCommand(command, first);
   const args = parseArguments(command, words);
   if (args.has("help")) {
     terminal.print(helpText(names, command, terminal.styles));
+    return 0;
+  }
+  if (args.has("version")) {
+    terminal.print(args.has("json") ? toJson({ version: VERSION }) : `${PROGRAM} ${VERSION}`);
     return 0;
   }
   if (command.run === undefined) throw new UsageError("expected a command");
   return await command.run(args, terminal);
 }
 
-if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
+function unknownCommand({ commands = [] }: Command, word: string): UsageError {
+  const near = commands.find(({ name }) => distance(name, word) <= 2);
+  if (near?.name === word) return new UsageError(`options come behind the command "${word}"`);
+  const hint = near ? `; did you mean "${near.name}"?` : "";
+  return new UsageError(`there is no command "${word}"${hint}`);
+}
+
+if (import.meta.main) {
+  const status = await main(process.argv.slice(2));
+  // What is printed is written first. A read of standard input that is under way would keep the
+  // process alive.
+  await Promise.all([process.stdout, process.stderr].map(flush));
+  process.exit(status);
+}
+
+function flush(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    // Nobody reads any more.
+    stream.once("error", resolve);
+    stream.write("", () => resolve());
+  });
+}

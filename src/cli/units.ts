@@ -1,0 +1,40 @@
+/**
+ * Quantities as people read them.
+ *
+ * @module
+ */
+
+const BYTE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
+const RATE_UNITS = ["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"] as const;
+
+/** Bytes: "1.5 MiB". */
+export function formatBytes(bytes: number | bigint): string {
+  return scale(Number(bytes), 1024, BYTE_UNITS);
+}
+
+/** A rate, given in bytes per second, in bits as links have it: "94.1 Mbit/s". */
+export function formatRate(bytesPerSecond: number): string {
+  return scale(bytesPerSecond * 8, 1000, RATE_UNITS);
+}
+
+/** A time of microseconds in milliseconds: "0.123 ms", "23.4 ms". */
+export function formatMicroseconds(microseconds: number): string {
+  const milliseconds = microseconds / 1000;
+  return `${milliseconds < 1 ? milliseconds.toFixed(3) : milliseconds.toPrecision(3)} ms`;
+}
+
+function scale(value: number, step: number, units: readonly string[]): string {
+  let unit = 0;
+  // What would be shown as 1000 of a unit is 1 of the next.
+  while (unit < units.length - 1 && value >= step - 0.5) {
+    value /= step;
+    unit++;
+  }
+  const digits = unit === 0 || value >= 99.95 ? 0 : 1;
+  return `${value.toFixed(digits)} ${units[unit]}`;
+}
+
+/** "1 subflow", "2 subflows". */
+export function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
