@@ -220,13 +220,23 @@ function parsePort(text: string, start: number, end: number): number {
   return Number(digits);
 }
 
+/** What an address in text says, as options. */
+export interface AddressOptions {
+  hostname?: string;
+  port?: number;
+  mptcp: MptcpMode;
+  family: Family;
+}
+
 /** An address in text as options; a range of ports is for the command line alone. */
-export function addressOptions(
-  text: string,
-): { hostname?: string; port?: number; mptcp: MptcpMode; family: Family } {
-  const { hostname, port, lastPort, mptcp, family } = parseAddress(text);
-  if (lastPort !== port) {
-    throw addressError(text, text.lastIndexOf("-"), "one socket takes one port, not a range");
-  }
+export function addressOptions(text: string): AddressOptions {
+  const address = parseAddress(text);
+  if (address.lastPort === address.port) return optionsAt(address, address.port);
+  throw addressError(text, text.lastIndexOf("-"), "one socket takes one port, not a range");
+}
+
+/** The options for one port of an address that is taken apart. */
+export function optionsAt(address: SocketAddress, port: number | undefined): AddressOptions {
+  const { hostname, mptcp, family } = address;
   return { mptcp, family, ...(hostname && { hostname }), ...(port !== undefined && { port }) };
 }

@@ -58,8 +58,8 @@ export class TerminalSession implements Disposable {
   constructor(command: readonly string[], env: Record<string, string> = {}) {
     const words = Object.entries(env).map(([name, value]) => `${name}=${value}`);
     const line = ["env", ...words, ...command].map(quote).join(" ");
-    // The shell stays, so that the last screen and the status can be read.
-    const script = `cd ${quote(ROOT)}; ${line}; echo "status $?"; sleep 1000`;
+    // The shell stays, so that the last screen and the status can be read; Ctrl-C is for it too.
+    const script = `trap : INT; cd ${quote(ROOT)}; ${line}; echo "status $?"; sleep 1000`;
     const size = ["-x", "100", "-y", "30"];
     this.#tmux("-f", "/dev/null", "new-session", "-d", ...size, "sh", "-c", script);
   }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { check } from "./check.ts";
 import type { Command } from "./command.ts";
 
 /** The name that the program is called by in its messages. */
@@ -23,5 +24,5 @@ With --json, standard output is JSON, a value on each line, and so are errors, o
 There is no command that runs other programs over MPTCP: "mptcpize run PROGRAM" does that.`,
   options: [{ name: "version", short: "V", summary: "Print the version" }],
   examples: [],
-  commands: [],
+  commands: [check],
 };

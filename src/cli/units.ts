@@ -35,6 +35,6 @@ function scale(value: number, step: number, units: readonly string[]): string {
 }
 
 /** "1 subflow", "2 subflows". */
-export function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+export function count(number: number, noun: string, plural: string = `${noun}s`): string {
+  return `${number} ${number === 1 ? noun : plural}`;
 }
