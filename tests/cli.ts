@@ -4,11 +4,12 @@
  * @module
  */
 
-import { spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
+import { createInterface } from "node:readline";
 import { type Finished, missingProgram, ROOT, run, runtimeCommand } from "./processes.ts";
-import { delay } from "./sockets.ts";
+import { concat, delay } from "./sockets.ts";
 
 /** How the program is to run. */
 export interface CliOptions {
@@ -45,6 +46,63 @@ export async function mptcp(args: readonly string[], options: CliOptions = {}): 
     stderr,
     milliseconds: performance.now() - started,
   };
+}
+
+/** The program while it runs, with its standard streams; killed when disposed of. */
+export class RunningCli implements AsyncDisposable {
+  readonly child: ChildProcessWithoutNullStreams;
+  readonly #errorLines: AsyncIterator<string>;
+  readonly #output: Uint8Array[] = [];
+  readonly #closed: Promise<unknown[]>;
+
+  /** Starts it. With `paused` nothing is read of its standard output before {@linkcode finish}. */
+  constructor(args: readonly string[], options: CliOptions & { paused?: boolean } = {}) {
+    const [program, ...rest] = mptcpCommand(args, options);
+    this.child = spawn(program!, rest, { cwd: ROOT, env: { ...process.env, ...options.env } });
+    this.#closed = once(this.child, "close");
+    this.#errorLines = createInterface({ input: this.child.stderr })[Symbol.asyncIterator]();
+    if (!options.paused) this.#read();
+  }
+
+  #read(): void {
+    if (this.child.stdout.listenerCount("data") > 0) return;
+    this.child.stdout.on("data", (chunk: Uint8Array) => this.#output.push(chunk));
+  }
+
+  /** The next line on standard error. */
+  async errorLine(): Promise<string> {
+    const { value, done } = await this.#errorLines.next();
+    if (done) throw new Error("The program ended before it printed what is expected of it");
+    return value;
+  }
+
+  /** The next line on standard error that is JSON with this event, past others. */
+  async event(name: string): Promise<Record<string, unknown>> {
+    for (;;) {
+      const event = JSON.parse(await this.errorLine());
+      if (event.event === name) return event;
+    }
+  }
+
+  /** Sends a signal. Deno's `child.kill` would forget the exit status. */
+  signal(name: "SIGINT" | "SIGTERM" | "SIGUSR1"): void {
+    process.kill(this.child.pid!, name);
+  }
+
+  /** Waits for its end, and gives the status and all that it printed on standard output. */
+  async finish(): Promise<{ status: number | null; output: Uint8Array; text: string }> {
+    this.#read();
+    const [status] = await this.#closed;
+    const output = concat(this.#output);
+    return { status: status as number | null, output, text: new TextDecoder().decode(output) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill("SIGKILL");
+    this.#read();
+    await this.#closed;
+    await this.#errorLines.return?.();
+  }
 }
 
 /** Why there can be no terminal here; `null` if there can. */

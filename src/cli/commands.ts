@@ -6,6 +6,8 @@
 
 import { check } from "./check.ts";
 import type { Command } from "./command.ts";
+import { connect } from "./connect.ts";
+import { listen } from "./listen.ts";
 
 /** The name that the program is called by in its messages. */
 export const PROGRAM = "mptcp";
@@ -24,5 +26,5 @@ With --json, standard output is JSON, a value on each line, and so are errors, o
 There is no command that runs other programs over MPTCP: "mptcpize run PROGRAM" does that.`,
   options: [{ name: "version", short: "V", summary: "Print the version" }],
   examples: [],
-  commands: [check],
+  commands: [check, connect, listen],
 };

@@ -91,9 +91,11 @@ function unknownCommand({ commands = [] }: Command, word: string): UsageError {
 
 if (import.meta.main) {
   const status = await main(process.argv.slice(2));
-  // What is printed is written first. A read of standard input that is under way would keep the
-  // process alive.
-  await Promise.all([process.stdout, process.stderr].map(flush));
+  const flushed = Promise.all([process.stdout, process.stderr].map(flush));
+  // Who interrupts does not want to wait for a reader that is slow.
+  const patience = status > 128 ? new Promise((resolve) => setTimeout(resolve, 100)) : flushed;
+  await Promise.race([flushed, patience]);
+  // A read of standard input that is under way would keep the process alive.
   process.exit(status);
 }
 

@@ -34,7 +34,7 @@ export function subflowLines(subflows: readonly Subflow[], styles: Styles): stri
     tcp.rtt === undefined ? "" : formatMicroseconds(tcp.rtt),
     String(tcp.sndMss ?? ""),
     formatBytes(sentBytes(tcp)),
-    formatBytes(tcp.bytesReceived ?? 0),
+    formatBytes(receivedBytes(tcp)),
   ]);
   return tableLines(COLUMNS, rows, styles);
 }
@@ -63,11 +63,26 @@ export function subflowJson({ id, localAddr, remoteAddr, tcp }: Subflow): Subflo
     rtt,
     sndMss,
     bytesSent: sentBytes(tcp),
-    bytesReceived: Number(tcp.bytesReceived ?? 0),
+    bytesReceived: receivedBytes(tcp),
   };
 }
 
 /** Bytes sent for the first time. */
 export function sentBytes({ bytesSent = 0n, bytesRetrans = 0n }: Subflow["tcp"]): number {
   return Number(bytesSent - bytesRetrans);
+}
+
+/** The states of a connection whose peer has ended its direction. */
+const ENDED_BY_PEER: readonly (string | undefined)[] = [
+  "CLOSE_WAIT",
+  "CLOSING",
+  "LAST_ACK",
+  "TIME_WAIT",
+  "CLOSE",
+];
+
+/** Bytes of data received: the kernel counts the FIN as one. */
+export function receivedBytes({ state, bytesReceived = 0n }: Subflow["tcp"]): number {
+  const fin = bytesReceived > 0n && ENDED_BY_PEER.includes(state) ? 1 : 0;
+  return Number(bytesReceived) - fin;
 }

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { once } from "node:events";
 import process from "node:process";
 
 /** A way to colour text; the same text where there are no colours. */
@@ -16,7 +15,10 @@ export interface Terminal {
   print(text: string): void;
   /** Prints a line, or lines, on standard error. */
   warn(text: string): void;
-  /** Writes bytes to standard output, and waits while it is full. */
+  /**
+   * Writes bytes to standard output, and waits until they are taken: the buffer is free again then.
+   * Rejects when a signal comes first.
+   */
   write(bytes: Uint8Array): Promise<void>;
   /** Whether standard output is a terminal. */
   readonly outIsTerminal: boolean;
@@ -58,6 +60,22 @@ export function interruptedStatus(signal: AbortSignal): number {
   return STATUS[signal.reason as keyof typeof STATUS] ?? 1;
 }
 
+function writeAll(
+  stream: NodeJS.WriteStream,
+  bytes: Uint8Array,
+  signal: AbortSignal,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop);
+    stream.write(bytes, (error) => {
+      signal.removeEventListener("abort", stop);
+      if (error) reject(error);
+      else resolve();
+    });
+  });
+}
+
 /** The terminal of this process, and its end: the signals have their usual effect again. */
 export function openTerminal(): Terminal & Disposable {
   const controller = new AbortController();
@@ -80,9 +98,7 @@ export function openTerminal(): Terminal & Disposable {
   return {
     print: (text) => void stdout.write(`${text}\n`),
     warn: (text) => void stderr.write(`${text}\n`),
-    write: async (bytes) => {
-      if (!stdout.write(bytes)) await once(stdout, "drain");
-    },
+    write: (bytes) => writeAll(stdout, bytes, controller.signal),
     outIsTerminal: stdout.isTTY === true,
     errorIsTerminal: stderr.isTTY === true,
     get columns() {

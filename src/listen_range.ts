@@ -1,0 +1,38 @@
+/**
+ * Listening on a range of ports.
+ *
+ * @module
+ */
+
+import { optionsAt, parseAddress } from "./address.ts";
+import { listenMptcp } from "./listen.ts";
+import type { ListenMptcpOptions, MptcpListener, SocketAddress } from "./types.ts";
+
+/** What a listener on an address can have beyond what the address says. */
+export type ListenRangeOptions = Omit<ListenMptcpOptions, "hostname" | "port" | "mptcp">;
+
+/**
+ * Listens on every port of an address as "*:8000-8010": on all, or on none.
+ *
+ * @returns The listeners in the order of their ports.
+ * @throws {RangeError} when a range begins with port 0, which is none.
+ * @throws {MptcpError} as `listenMptcp`, for the first port that fails.
+ */
+export function listenRange(
+  address: SocketAddress | string,
+  options: ListenRangeOptions = {},
+): MptcpListener[] {
+  const where = typeof address === "string" ? parseAddress(address) : address;
+  const { port: first = 0, lastPort: last = first } = where;
+  if (first === 0 && last > 0) throw new RangeError("A range of ports begins at 1 or above");
+  const listeners: MptcpListener[] = [];
+  try {
+    for (let port = first; port <= last; port++) {
+      listeners.push(listenMptcp({ ...options, ...optionsAt(where, port) }));
+    }
+    return listeners;
+  } catch (error) {
+    for (const listener of listeners) listener.close();
+    throw error;
+  }
+}
