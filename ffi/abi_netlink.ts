@@ -166,9 +166,13 @@ export const INET_DIAG_ULP_INFO = 19;
 /** Of a request: a protocol that does not fit into `sdiag_protocol`. Since 5.9. */
 export const INET_DIAG_REQ_PROTOCOL = 3;
 export const INET_ULP_INFO_MPTCP = 3;
+export const MPTCP_SUBFLOW_ATTR_TOKEN_LOC = 2;
 export const MPTCP_SUBFLOW_ATTR_FLAGS = 8;
 /** This end's SYN asked for MPTCP. */
 export const MPTCP_SUBFLOW_FLAG_MCAP_LOC = 2;
+/** The peer, or this end, wants it used only while no other works. */
+export const MPTCP_SUBFLOW_FLAG_BKUP_REM = 16;
+export const MPTCP_SUBFLOW_FLAG_BKUP_LOC = 32;
 
 // net/tcp_states.h
 export const TCP_ESTABLISHED = 1;

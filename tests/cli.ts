@@ -136,6 +136,16 @@ export class TerminalSession implements Disposable {
     this.#tmux("send-keys", key);
   }
 
+  /** Gives the terminal another size. */
+  resize(columns: number, rows: number): void {
+    this.#tmux("resize-window", "-x", String(columns), "-y", String(rows));
+  }
+
+  /** What tmux knows of the terminal, as "#{alternate_on}" for whether another screen is shown. */
+  query(format: string): string {
+    return this.#tmux("display-message", "-p", format).trim();
+  }
+
   /** Waits until the screen has a text, and gives the screen. */
   async until(pattern: RegExp, milliseconds = 15_000): Promise<string> {
     const late = performance.now() + milliseconds;

@@ -7,7 +7,10 @@
 import { check } from "./check.ts";
 import type { Command } from "./command.ts";
 import { connect } from "./connect.ts";
+import { endpoint } from "./endpoint.ts";
+import { limits } from "./limits.ts";
 import { listen } from "./listen.ts";
+import { monitor } from "./monitor.ts";
 
 /** The name that the program is called by in its messages. */
 export const PROGRAM = "mptcp";
@@ -26,5 +29,5 @@ With --json, standard output is JSON, a value on each line, and so are errors, o
 There is no command that runs other programs over MPTCP: "mptcpize run PROGRAM" does that.`,
   options: [{ name: "version", short: "V", summary: "Print the version" }],
   examples: [],
-  commands: [check, connect, listen],
+  commands: [check, connect, listen, endpoint, limits, monitor],
 };

@@ -14,7 +14,8 @@ const STATUSES = { 0: "all went well", 1: "something failed", 2: "the command li
 export function helpText(path: readonly string[], command: Command, styles: Styles): string {
   const { commands = [], examples, operands } = command;
   const program = path.join(" ");
-  const usage = commands.length > 0 ? "COMMAND" : `[OPTION...]${operands ? ` ${operands}` : ""}`;
+  const options = `[OPTION...]${operands ? ` ${operands}` : ""}`;
+  const usage = commands.length === 0 ? options : command.run ? `[COMMAND] ${options}` : "COMMAND";
   const section = (title: string, rows: readonly (readonly [string, string])[]) =>
     rows.length === 0 ? [] : [`${styles.bold(`${title}:`)}\n${columns(rows)}`];
   const statuses = Object.entries({ ...STATUSES, ...command.statuses });

@@ -15,6 +15,9 @@ import {
   INET_DIAG_ULP_INFO,
   INET_ULP_INFO_MPTCP,
   MPTCP_SUBFLOW_ATTR_FLAGS,
+  MPTCP_SUBFLOW_ATTR_TOKEN_LOC,
+  MPTCP_SUBFLOW_FLAG_BKUP_LOC,
+  MPTCP_SUBFLOW_FLAG_BKUP_REM,
   MPTCP_SUBFLOW_FLAG_MCAP_LOC,
   NETLINK_SOCK_DIAG,
   SOCK_DIAG_BY_FAMILY,
@@ -37,6 +40,16 @@ export interface Ends {
 /** An MPTCP connection of any process. */
 export interface DiagnosedConnection extends Ends {
   /** As much of a `struct mptcp_info` as the kernel gave. */
+  readonly info: Uint8Array;
+}
+
+/** A subflow of an MPTCP connection of any process. */
+export interface DiagnosedSubflow extends Ends {
+  /** Names the connection. */
+  readonly token: number;
+  /** Whether either end wants it used only while no other works. */
+  readonly backup: boolean;
+  /** As much of a `struct tcp_info` as the kernel gave. */
   readonly info: Uint8Array;
 }
 
@@ -97,6 +110,20 @@ export function mptcpConnections(netns?: string): DiagnosedConnection[] {
   });
 }
 
+/**
+ * The subflows of the MPTCP connections in a network namespace: TCP sockets that say whose they are.
+ * Before Linux 6.15 they say so only to those with CAP_NET_ADMIN.
+ */
+export function mptcpSubflows(netns?: string): DiagnosedSubflow[] {
+  using socket = new NetlinkSocket(NETLINK_SOCK_DIAG, netns);
+  return [AF_INET, AF_INET6].flatMap((family) => {
+    const request = encodeRequest({ family, protocol: IPPROTO_TCP, states: OPEN_STATES });
+    const { result, messages } = socket.dump(SOCK_DIAG_BY_FAMILY, request);
+    check("send", result, { operation: "list the subflows" });
+    return messages.flatMap(({ payload }) => decodeSubflow(payload));
+  });
+}
+
 interface Request {
   readonly family: number;
   readonly protocol: number;
@@ -115,6 +142,19 @@ function encodeRequest({ family, protocol, states }: Request): Uint8Array {
   view.setUint32(cookie, INET_DIAG_NOCOOKIE, true);
   view.setUint32(cookie + 4, INET_DIAG_NOCOOKIE, true);
   return request;
+}
+
+const BACKUP = MPTCP_SUBFLOW_FLAG_BKUP_LOC | MPTCP_SUBFLOW_FLAG_BKUP_REM;
+
+function decodeSubflow(payload: Uint8Array): DiagnosedSubflow[] {
+  return decodeConnection(payload).flatMap((connection) => {
+    const mptcp = new Attributes(payload.subarray(inet_diag_msg.size))
+      .nested(INET_DIAG_ULP_INFO).nested(INET_ULP_INFO_MPTCP);
+    const token = mptcp.u32(MPTCP_SUBFLOW_ATTR_TOKEN_LOC);
+    if (token === undefined) return [];
+    const backup = ((mptcp.u32(MPTCP_SUBFLOW_ATTR_FLAGS) ?? 0) & BACKUP) !== 0;
+    return [{ ...connection, token, backup }];
+  });
 }
 
 function decodeConnection(payload: Uint8Array): DiagnosedConnection[] {
