@@ -4,6 +4,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { spawnSync } from "node:child_process";
 import { connectMptcp } from "../mod.ts";
+import { VERSION } from "../src/cli/version.ts";
 import { test } from "./harness.ts";
 import { LineProcess, missingProgram, ROOT, temporaryFolder } from "./processes.ts";
 import { bytesOf, delay, readUpTo } from "./sockets.ts";
@@ -30,6 +31,14 @@ await echo;
 listener.close();
 `;
 
+/** The program, imported. */
+const CLI = `
+import { main } from "@multipath/mptcp/cli";
+
+const status: number = await main(["check", "--json"]);
+console.log(status === 0 || status === 3);
+`;
+
 function run(command: string, args: string[], cwd: string): string {
   const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: "utf8" });
   assertEquals(status, 0, `${command} ${args.join(" ")}: ${stdout}${stderr}`);
@@ -49,6 +58,13 @@ test("the packed tarball installs into an empty folder and runs, with its types"
   run(process.execPath, ["add", join(folder.path, tarball)], project);
   writeFileSync(join(project, "echo.ts"), ECHO);
   assertEquals(run(process.execPath, ["echo.ts"], project), "packed true\n");
+  // Its first line names bun, which is to be found.
+  const path = `PATH=${ROOT}node_modules/.bin:${process.env.PATH}`;
+  const program = "node_modules/.bin/mptcp";
+  assertEquals(run("env", [path, program, "--version"], project), `mptcp ${VERSION}\n`);
+  writeFileSync(join(project, "cli.ts"), CLI);
+  const [support, outcome] = run(process.execPath, ["cli.ts"], project).split("\n");
+  assertEquals([typeof JSON.parse(support!).supported, outcome], ["boolean", "true"]);
 
   const strict = [
     "--strict",
@@ -58,8 +74,9 @@ test("the packed tarball installs into an empty folder and runs, with its types"
     "--exactOptionalPropertyTypes",
   ];
   const modules = ["--module", "esnext", "--moduleResolution", "bundler", "--target", "esnext"];
+  const sources = ["echo.ts", "cli.ts"];
   const libraries = ["--lib", "esnext,dom,dom.asynciterable", "--types", ""];
-  run(`${ROOT}node_modules/.bin/tsc`, [...strict, ...modules, ...libraries, "echo.ts"], project);
+  run(`${ROOT}node_modules/.bin/tsc`, [...strict, ...modules, ...libraries, ...sources], project);
 });
 
 test("bun build --compile makes a program of the echo example", { only }, async () => {
