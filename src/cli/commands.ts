@@ -6,6 +6,7 @@
 
 import { check } from "./check.ts";
 import type { Command } from "./command.ts";
+import { completionsOf } from "./completions.ts";
 import { connect } from "./connect.ts";
 import { endpoint } from "./endpoint.ts";
 import { limits } from "./limits.ts";
@@ -29,5 +30,5 @@ With --json, standard output is JSON, a value on each line, and so are errors, o
 There is no command that runs other programs over MPTCP: "mptcpize run PROGRAM" does that.`,
   options: [{ name: "version", short: "V", summary: "Print the version" }],
   examples: [],
-  commands: [check, connect, listen, endpoint, limits, monitor],
+  commands: [check, connect, listen, endpoint, limits, monitor, completionsOf(() => program)],
 };
