@@ -1,8 +1,23 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { readFileSync } from "node:fs";
-import { connectMptcp, MptcpError } from "../mod.ts";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { connectMptcp, listenMptcp, MptcpError, mptcpSupport } from "../mod.ts";
+import { mptcpCommand } from "./cli.ts";
 import { test } from "./harness.ts";
-import { LineProcess, ROOT, runProgram, runtimeCommand, STDIN } from "./processes.ts";
+import {
+  createNetns,
+  LineProcess,
+  missingNamespaces,
+  ROOT,
+  run,
+  runProgram,
+  runtimeCommand,
+  STDIN,
+} from "./processes.ts";
 import { bytesOf, delay, readUpTo } from "./sockets.ts";
 
 const README = readFileSync(`${ROOT}README.md`, "utf8");
@@ -65,4 +80,96 @@ test("the README begins with the two commands, and they are tasks", () => {
   assertEquals([demo, all], ["demo", "test"]);
   for (const name of [demo!, all!]) assert(name in tasks, name);
   assert(README.indexOf("npx") < README.indexOf("## "));
+});
+
+const [, commandLine] = README.split("## Command line\n");
+const [, shellBlock] = /^```sh\n(.*?)^```$/ms.exec(commandLine!)!;
+const commands = shellBlock!.trim().split("\n").map((line) => line.replace(/ *#.*/, ""));
+
+/** A folder with the program as `mptcp`, where the README's command lines run, and a namespace. */
+function commandLinePlace() {
+  const folder = mkdtempSync(join(tmpdir(), "mptcp-readme-"));
+  const netns = createNetns("readme");
+  const words = mptcpCommand([]).map((word) => `'${word}'`).join(" ");
+  writeFileSync(join(folder, "mptcp"), `#!/bin/sh\nexec ${words} "$@"\n`);
+  chmodSync(join(folder, "mptcp"), 0o755);
+  writeFileSync(join(folder, "file"), "the file's content\n");
+  const started: ChildProcess[] = [];
+  return {
+    folder,
+    netns: netns.name,
+    start(line: string): ChildProcess {
+      const env = { ...process.env, PATH: `${folder}:${process.env.PATH}` };
+      const words = ["netns", "exec", netns.name, "sh", "-c", `exec ${line}`];
+      const child = spawn("ip", words, { cwd: folder, env });
+      started.push(child);
+      return child;
+    },
+    [Symbol.dispose]() {
+      for (const child of started) child.kill("SIGKILL");
+      netns[Symbol.dispose]();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+/** Reads what a process prints on either stream until a pattern is there; all of it to its end. */
+async function printed(child: ChildProcess, pattern: RegExp | null): Promise<string> {
+  let text = "";
+  const found = new Promise<void>((resolve) => {
+    for (const stream of [child.stdout!, child.stderr!]) {
+      stream.on("data", (chunk: Uint8Array) => {
+        text += new TextDecoder().decode(chunk);
+        if (pattern?.test(text)) resolve();
+      });
+    }
+  });
+  await Promise.race([found, once(child, "close")]);
+  if (pattern !== null) assert(pattern.test(text), text);
+  return text;
+}
+
+test("the README's command lines run, one after the other", {
+  skip: missingNamespaces() ?? mptcpSupport().fallback?.detail ?? null,
+}, async () => {
+  using place = commandLinePlace();
+  const waiting: Promise<string>[] = [];
+  for (const line of commands) {
+    const child = place.start(line);
+    if (line.includes(" listen ")) {
+      await printed(child, /Listening on/);
+      child.stdin!.end();
+      waiting.push(printed(child, null));
+    } else if (line.includes(" monitor")) {
+      const ended = once(child, "close");
+      let told = false;
+      const telling = printed(child, /listener-created/).finally(() => told = true);
+      while (!told) {
+        // That somebody listens is an event.
+        listenMptcp({ netns: place.netns }).close();
+        await delay(20);
+      }
+      await telling;
+      process.kill(child.pid!, "SIGINT");
+      await ended;
+    } else {
+      child.stdin!.end();
+      const text = await printed(child, null);
+      assertEquals(child.exitCode, 0, `${line}: ${text}`);
+      if (line.includes(" connect ")) assertStringIncludes(text, "MPTCP");
+    }
+  }
+  assertEquals(waiting.length, 1);
+  assertStringIncludes(await waiting[0]!, "Closed after");
+  assertEquals(readFileSync(join(place.folder, "copy"), "utf8"), "the file's content\n");
+  assertStringIncludes(
+    run("ip", ["-n", place.netns, "mptcp", "endpoint"]),
+    "192.0.2.2 id 1 signal",
+  );
+});
+
+test("the README's ways to the command line are there", () => {
+  const { tasks, exports } = JSON.parse(readFileSync(`${ROOT}deno.json`, "utf8"));
+  const { bin } = JSON.parse(readFileSync(`${ROOT}package.json`, "utf8"));
+  assertEquals(["mptcp" in tasks, "./cli" in exports, Object.keys(bin)], [true, true, ["mptcp"]]);
 });
