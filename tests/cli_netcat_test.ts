@@ -1,19 +1,36 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { ERRNO } from "../ffi/errno.ts";
 import { SOL_TCP, TCP_MAXSEG } from "../ffi/abi.ts";
 import { libc } from "../ffi/runtime.ts";
 import { connectMptcp, listenMptcp, type MptcpConn, MptcpError, mptcpSupport } from "../mod.ts";
+import { Input } from "../src/cli/input.ts";
 import { explainRefusal } from "../src/cli/netcat_options.ts";
+import { Shuttle } from "../src/cli/shuttle.ts";
+import type { Terminal } from "../src/cli/terminal.ts";
 import { listenRange } from "../src/listen_range.ts";
 import { formatHostPort } from "../src/socket.ts";
 import { mptcp, mptcpCommand, noTerminal, RunningCli, TerminalSession } from "./cli.ts";
 import { stubLibc } from "./faults.ts";
-import { openFds, test } from "./harness.ts";
+import { openFds, settledFds, test } from "./harness.ts";
 import { noPaths, SERVER, setUp } from "./path_lab.ts";
 import { createNetns, missingNamespaces } from "./processes.ts";
-import { bytesOf, delay, LOOPBACKS, readToEnd, readUpTo, writeAll } from "./sockets.ts";
+import {
+  bytesOf,
+  connectedPair,
+  delay,
+  LOOPBACKS,
+  readToEnd,
+  readUpTo,
+  writeAll,
+} from "./sockets.ts";
 
 const noMptcp = mptcpSupport().fallback?.detail ?? null;
 
@@ -206,7 +223,7 @@ test("a range with a port that is taken is not listened on at all", async () => 
   const { status, stderr } = await mptcp(["listen", where]);
   assertEquals(status, 1);
   assertStringIncludes(stderr, `listen 127.0.0.1:${first + 1}: bind: Address already in use`);
-  const before = openFds();
+  const before = await settledFds();
   assertEquals(assertThrows(() => listenRange(where), MptcpError).code, "EADDRINUSE");
   assertEquals(openFds(), before);
   using _free = listenMptcp({ hostname: "127.0.0.1", port: first });
@@ -278,6 +295,30 @@ test("--mss on a kernel that has none on MPTCP sockets is refused with the way o
   const { message, code } = explainRefusal(error) as MptcpError;
   assertEquals(code, "EOPNOTSUPP");
   assertStringIncludes(message, "leave --mss out, or put tcp@ before the address");
+});
+
+test("input that cannot be read ends the connection with that error, though the peer goes on", async () => {
+  using pair = await connectedPair();
+  // deno-lint-ignore require-yield
+  const input = new Input((async function* () {
+    throw new Error("unreadable");
+  })());
+  const terminal = { signal: new AbortController().signal } as Terminal;
+  const shuttle = new Shuttle(pair.client, terminal, { input, endsWithPeer: false });
+  await assertRejects(() => shuttle.run(), Error, "unreadable");
+});
+
+test("a chunk that comes once a reader is released is for the next one, and the end stays", async () => {
+  const { promise, resolve } = Promise.withResolvers<Uint8Array>();
+  const input = new Input((async function* () {
+    yield await promise;
+  })());
+  const first = input.next();
+  input.release();
+  assertEquals(await first, "released");
+  resolve(bytesOf("late"));
+  assertEquals(await input.next(), bytesOf("late"));
+  assertEquals([await input.next(), await input.next()], [null, null]);
 });
 
 test("-v says that a connection is TCP, and why", async () => {

@@ -2,6 +2,9 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { readFileSync } from "node:fs";
 import { Arguments, UsageError } from "../src/cli/arguments.ts";
 import type { Command } from "../src/cli/command.ts";
+import { program } from "../src/cli/commands.ts";
+import { nodesOf } from "../src/cli/completion_tree.ts";
+import { helpText } from "../src/cli/help.ts";
 import { toJson } from "../src/cli/json.ts";
 import { parseArguments } from "../src/cli/parse.ts";
 import { tableLines } from "../src/cli/table.ts";
@@ -76,7 +79,7 @@ test("the program shows its help, with the exit statuses, and without colours", 
   const { status, stdout, stderr } = await mptcp(["--help"]);
   assertEquals([status, stderr], [0, ""]);
   assert(stdout.startsWith("Multipath TCP from the command line.\n"));
-  assertStringIncludes(stdout, "2  the command line is wrong");
+  assertStringIncludes(stdout, "2    the command line is wrong");
   assertStringIncludes(stdout, "mptcpize run");
   assert(!stdout.includes("\x1b"));
 });
@@ -92,6 +95,43 @@ for (
     const { status, stdout, stderr } = await mptcp(words);
     assertEquals([status, stdout], [2, ""]);
     assertEquals(stderr, `${message}\nTry "mptcp --help".\n`);
+  });
+}
+
+test("help is by --help, -h or the word help, and its text fits the terminal", async () => {
+  const texts = [["endpoint", "add", "--help"], ["endpoint", "add", "-h"], [
+    "help",
+    "endpoint",
+    "add",
+  ]];
+  const [first, ...others] = await Promise.all(texts.map((words) => mptcp(words)));
+  assert(first!.stdout.startsWith("Add an endpoint"));
+  for (const other of others) assertEquals([other.status, other.stdout], [0, first!.stdout]);
+  const plain = { bold: (text: string) => text } as Styles;
+  const details = `${"word ".repeat(30)}\n\n  as it\n  is`;
+  const lines = helpText(["x"], { ...COMMAND, details }, plain, 40).split("\n");
+  assert(
+    lines.slice(4, 8).every((line) => line.length <= 40 && line.startsWith("word word")),
+    lines.join("|"),
+  );
+  assert(lines.includes("  as it"));
+});
+
+for (const { path, options } of nodesOf(program)) {
+  test(`"${path} --help" tells every option and the exit statuses`, () => {
+    const words = path.split(" ");
+    const command = words.slice(1).reduce(
+      (above: Command, word) => above.commands!.find(({ name }) => name === word)!,
+      program,
+    );
+    const plain = { bold: (text: string) => text } as Styles;
+    const text = helpText(words, command, plain);
+    for (const { name } of options) assertStringIncludes(text, `--${name}`);
+    assertStringIncludes(text, "Exit status:");
+    assert(command.commands !== undefined || command.examples.length > 0, "no example");
+    for (const { line } of command.examples) {
+      assert(line.startsWith(words.slice(1).join(" ")), line);
+    }
   });
 }
 

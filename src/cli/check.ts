@@ -31,8 +31,17 @@ came about, or why the connection is TCP. No data is sent.
 --json gives what mptcpSupport() of the library gives, or with an address {"protocol", "fallback",
 "localAddr", "remoteAddr", "connectMilliseconds", "waitedMilliseconds", "subflows", "hints"}.`,
   options: [
-    { name: "wait", value: "SECONDS", summary: "How long to wait for further subflows; 1" },
-    { name: "timeout", short: "w", value: "SECONDS", summary: "Give up connecting after this; 10" },
+    {
+      name: "wait",
+      value: "SECONDS",
+      summary: "How long to wait for further subflows (default 1)",
+    },
+    {
+      name: "timeout",
+      short: "w",
+      value: "SECONDS",
+      summary: "Give up connecting after this (default 10)",
+    },
     NETNS,
   ],
   statuses: {

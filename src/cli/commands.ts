@@ -24,11 +24,14 @@ export const program: Command = {
     `Addresses are [tcp|mptcp][4|6]@HOST[:PORT[-PORT]]. mptcp@ requires MPTCP, tcp@ switches it
 off, no prefix prefers it; 4 and 6 fix the family. Ctrl-C ends every command cleanly.
 
-With --json, standard output is JSON, a value on each line, and so are errors, on standard error:
-{"error":{"message":"...","code":"ECONNREFUSED"}}. Members may be added, none change or go.
+With --json what a command says is JSON, a value on each line, and so are errors, on standard error:
+{"error":{"message":"...","code":"ECONNREFUSED"}}. Members may be added; none change or go.
 
 There is no command that runs other programs over MPTCP: "mptcpize run PROGRAM" does that.`,
   options: [{ name: "version", short: "V", summary: "Print the version" }],
-  examples: [],
+  examples: [
+    { line: "check", summary: "What this machine can do" },
+    { line: "help endpoint add", summary: "Help on one command" },
+  ],
   commands: [check, connect, listen, endpoint, limits, monitor, completionsOf(() => program)],
 };

@@ -48,7 +48,7 @@ const add: Command = {
   details: "Connections that there are use it too. Without --signal and --subflow it does nothing.",
   options: [
     ...FLAGS,
-    { name: "id", value: "ID", summary: "1 to 255; the next free one by default" },
+    { name: "id", value: "ID", summary: "1 to 255 (default: the next that is free)" },
     { name: "port", value: "PORT", summary: "With --signal: where to take subflows" },
     { name: "dev", value: "DEVICE", summary: "The interface that its subflows go out by" },
     NETNS,

@@ -8,10 +8,28 @@ import { optionsOf } from "./parse.ts";
 import type { Command, Option } from "./command.ts";
 import type { Styles } from "./terminal.ts";
 
-const STATUSES = { 0: "all went well", 1: "something failed", 2: "the command line is wrong" };
+const STATUSES = {
+  0: "all went well",
+  1: "something failed",
+  2: "the command line is wrong",
+  130: "ended by Ctrl-C; 143 by SIGTERM",
+};
 
-/** What `--help` prints. `path` are the names down to the command, that of the program first. */
-export function helpText(path: readonly string[], command: Command, styles: Styles): string {
+/** Lines of text are no longer than this, however wide the terminal is. */
+const MAX_WIDTH = 100;
+
+/**
+ * What `--help` prints.
+ *
+ * @param path The names down to the command, that of the program first.
+ * @param width The columns of the terminal.
+ */
+export function helpText(
+  path: readonly string[],
+  command: Command,
+  styles: Styles,
+  width: number = 80,
+): string {
   const { commands = [], examples, operands } = command;
   const program = path.join(" ");
   const options = `[OPTION...]${operands ? ` ${operands}` : ""}`;
@@ -22,12 +40,27 @@ export function helpText(path: readonly string[], command: Command, styles: Styl
   return [
     `${command.summary}.`,
     `${styles.bold("Usage:")} ${program} ${usage}`,
-    ...command.details ? [command.details] : [],
+    ...command.details ? [wrap(command.details, Math.min(width, MAX_WIDTH))] : [],
     ...section("Commands", commands.map(({ name, summary }) => [name, summary])),
     ...section("Options", optionsOf(command).map((option) => [optionText(option), option.summary])),
     ...section("Examples", examples.map(({ line, summary }) => [`${path[0]} ${line}`, summary])),
     ...section("Exit status", statuses),
   ].join("\n\n");
+}
+
+/** Paragraphs with their lines broken anew, but for those with indented lines. */
+function wrap(text: string, width: number): string {
+  return text.split(/\n{2,}/).map((paragraph) => {
+    if (/^\s/m.test(paragraph)) return paragraph;
+    const lines = [""];
+    for (const word of paragraph.split(/\s+/)) {
+      const line = lines.at(-1)!;
+      if (line === "") lines[lines.length - 1] = word;
+      else if (line.length + 1 + word.length <= width) lines[lines.length - 1] = `${line} ${word}`;
+      else lines.push(word);
+    }
+    return lines.join("\n");
+  }).join("\n\n");
 }
 
 function optionText({ name, short, value, choices }: Option): string {

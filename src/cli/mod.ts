@@ -33,7 +33,7 @@ import { VERSION } from "./version.ts";
  */
 export async function main(args: readonly string[]): Promise<number> {
   using terminal = openTerminal();
-  const [path, rest] = findCommand(args);
+  const [path, rest] = findCommand(args[0] === "help" ? [...args.slice(1), "--help"] : args);
   const command = path.at(-1)!;
   const names = path.map(({ name }) => name);
   try {
@@ -71,7 +71,7 @@ async function runCommand(
   if (command.run === undefined && first !== undefined) throw unknownCommand(command, first);
   const args = parseArguments(command, words);
   if (args.has("help")) {
-    terminal.print(helpText(names, command, terminal.styles));
+    terminal.print(helpText(names, command, terminal.styles, terminal.columns));
     return 0;
   }
   if (args.has("version")) {

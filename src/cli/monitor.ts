@@ -4,6 +4,7 @@
  * @module
  */
 
+import process from "node:process";
 import { MptcpError } from "../error.ts";
 import { type MptcpEvents, MptcpPathManager } from "../path_manager/mod.ts";
 import type { Arguments } from "./arguments.ts";
@@ -30,7 +31,7 @@ Elsewhere, or with --lines: a line for each event from now on. --json gives even
 the path manager of the library does, with a "time".`,
   options: [
     { name: "lines", summary: "Print events as lines, on a terminal too" },
-    { name: "interval", value: "SECONDS", summary: "How often the table is renewed; 1" },
+    { name: "interval", value: "SECONDS", summary: "How often the table is renewed (default 1)" },
     NETNS,
   ],
   examples: [
@@ -43,7 +44,8 @@ the path manager of the library does, with a "time".`,
 async function run(args: Arguments, terminal: Terminal): Promise<number> {
   const seconds = args.number("interval", { min: 0.1, integer: false }) ?? DEFAULT_INTERVAL;
   const netns = args.text("netns");
-  const onScreen = terminal.outIsTerminal && !args.has("lines") && !args.has("json");
+  const onScreen = terminal.outIsTerminal && process.env.TERM !== "dumb" && !args.has("lines") &&
+    !args.has("json");
   using paths = new MptcpPathManager(netnsOptions(netns));
   if (onScreen) return await new LiveTable(paths, netns, terminal).run(1000 * seconds);
   for await (const event of paths.events({ signal: terminal.signal })) {

@@ -51,14 +51,19 @@ export class Shuttle {
     signal.addEventListener("abort", close);
     this.#touch();
     let sendError: unknown = null;
-    const sending = input && this.#send(input).catch((error) => sendError = error);
+    const sending = input && this.#send(input).catch((error) => {
+      sendError = error;
+      // Where it is the input that fails there is nothing to wait for; of a connection that is lost
+      // something may still be read.
+      if (!(error instanceof MptcpError)) close();
+    });
     try {
       await this.#receive();
       if (endsWithPeer) input?.release();
       await sending;
       if (sendError !== null) throw sendError;
     } catch (error) {
-      throw this.#idleError ?? error;
+      throw this.#idleError ?? sendError ?? error;
     } finally {
       input?.release();
       clearTimeout(this.#idleTimer);
