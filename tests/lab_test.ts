@@ -21,6 +21,7 @@ import { bytesOf, delay, type Pair, readUpTo, writeAll } from "./sockets.ts";
 
 const noLab = labUnavailable();
 const noMptcpLab = noLab ?? (mptcpSupport().supported ? null : mptcpSupport().fallback!.detail);
+const noDelay = noLab ?? labUnavailable(["tc", "cc"]);
 const noUserNamespace = userNamespaceUnavailable();
 
 /** Both ends of a connection over a path of the lab. */
@@ -158,7 +159,7 @@ test("a lab removes what a killed process has left of its own, with the processe
 }, async () => {
   const program = `
     import { createLab } from "./bench/lab/lab.ts";
-    const lab = await createLab();
+    const lab = await createLab({ paths: [{ delay: ${noDelay === null ? 1 : 0} }] });
     const sleeper = lab.server.spawn(["sleep", "1000"]);
     console.log(JSON.stringify([lab.client.name, lab.server.name, sleeper.pid]));
     setInterval(() => {}, 1000);`;
@@ -168,11 +169,13 @@ test("a lab removes what a killed process has left of its own, with the processe
     left = await crashed.next();
   }
   const [client, server, sleeper] = left;
-  assert(labNamespaces().includes(client) && isRunning(sleeper));
+  const middle = client.replace("client", "middle");
+  const made = noDelay === null ? [client, server, middle] : [client, server];
+  assert(made.every((name) => labNamespaces().includes(name)) && isRunning(sleeper));
 
   await using lab = await createLab();
   const names = labNamespaces();
-  assertEquals([names.includes(client), names.includes(server)], [false, false]);
+  assertEquals(made.filter((name) => names.includes(name)), []);
   assert(names.includes(lab.client.name));
   assert(!isRunning(sleeper), "a process has survived");
 });
@@ -192,14 +195,86 @@ test("a lab touches no namespace that it did not make", { skip: noLab }, async (
 test("a lab's links have the rates that they were given", { skip: noLab }, async () => {
   await using lab = await createLab({ paths: [{ rate: 20 }], signal: null });
   using pair = await connectedIn(lab);
-  const bytes = 1_000_000;
-  const started = performance.now();
-  await Promise.all([
-    writeAll(pair.client, new Uint8Array(bytes)),
-    readUpTo(pair.server, bytes),
-  ]);
   // 400 ms at 20 Mbit/s, and a few without a limit; the bucket lets 32 KiB pass at once.
-  assert(performance.now() - started > 380, "faster than the link");
+  assert(await transferTime(pair, 1_000_000) > 380, "faster than the link");
+});
+
+/** How long so many bytes take from end to end, in milliseconds. */
+async function transferTime({ client, server }: Pair, bytes: number): Promise<number> {
+  const started = performance.now();
+  await Promise.all([writeAll(client, new Uint8Array(bytes)), readUpTo(server, bytes)]);
+  return performance.now() - started;
+}
+
+test("a lab's paths have the delays that they were given", { skip: noDelay }, async () => {
+  const delays = [10, 30, 0];
+  await using lab = await createLab({ paths: delays.map((delay) => ({ delay })), signal: null });
+  for (const [i, milliseconds] of delays.entries()) {
+    using pair = await connectedIn(lab, { hostname: lab.server.address(i + 1), mptcp: "off" });
+    // The first round trip has one of ARP in it.
+    await writeAll(pair.client, bytesOf("ping"));
+    await writeAll(pair.server, await readUpTo(pair.server, 4));
+    await readUpTo(pair.client, 4);
+    const time = pair.client.subflows()[0]!.tcp.minRtt! / 1000;
+    assert(time >= 2 * milliseconds && time < 2 * milliseconds + 30, `path ${i + 1}: ${time} ms`);
+  }
+});
+
+test("a lab's paths keep their rates whatever delay they have", { skip: noDelay }, async () => {
+  await using lab = await createLab({ paths: [{ rate: 20, delay: 5 }], signal: null });
+  using pair = await connectedIn(lab);
+  const milliseconds = await transferTime(pair, 1_000_000);
+  assert(milliseconds > 380 && milliseconds < 3000, `${milliseconds} ms in place of some 450`);
+});
+
+/** How many packets an interface of a host has sent and received. */
+async function packetsOf(host: Host, path: number): Promise<{ sent: number; received: number }> {
+  const text = await host.run(["cat", "/proc/net/dev"]);
+  const fields = new RegExp(`path${path}: *(.*)`).exec(text)![1]!.split(/ +/).map(Number);
+  return { sent: fields[9]!, received: fields[1]! };
+}
+
+test("a lab's paths lose the packets that they are to lose, each by itself", {
+  skip: noDelay,
+}, async () => {
+  await using lab = await createLab({ paths: [{ loss: 5 }], signal: null });
+  using pair = await connectedIn(lab, { mptcp: "off" });
+  const bytes = 3_000_000;
+  await transferTime(pair, bytes);
+  const [tcp] = pair.client.subflows().map(({ tcp }) => tcp);
+  assert(tcp!.totalRetrans! > 0, "no packet was sent again");
+  const { sent } = await packetsOf(lab.client, 1);
+  const { received } = await packetsOf(lab.server, 1);
+  assert(sent > bytes / 1500, `only ${sent} packets for ${bytes} bytes`);
+  const percent = 100 * (sent - received) / sent;
+  // Of 2000 packets 100 are lost, and in one run of a million fewer than 50 or more than 150.
+  assert(percent > 2.5 && percent < 7.5, `${percent} % of ${sent} packets were lost`);
+});
+
+test("a lab refuses a delay or loss that no path can have", { skip: noLab }, async () => {
+  for (
+    const path of [{ delay: -1 }, { delay: NaN }, { delay: 1e6 }, { loss: 101 }, { loss: NaN }]
+  ) {
+    await assertRejects(() => createLab({ paths: [{}, path] }), RangeError, "Path 2: no ");
+  }
+  assertEquals(labNamespaces(process.pid), []);
+});
+
+test("a lab with delay says what is missing where there is no C compiler", {
+  skip: noLab ?? (existsSync("/sbin/ip") ? null : "ip is not among the system's tools"),
+}, async () => {
+  const { PATH } = process.env;
+  // Beside it the folders of the system's tools are looked into, where there is no compiler.
+  process.env.PATH = "/nonexistent";
+  try {
+    await assertRejects(
+      () => createLab({ paths: [{ delay: 1 }] }),
+      Error,
+      "No lab can be made here: `cc` is missing (apt install gcc libc6-dev)",
+    );
+  } finally {
+    process.env.PATH = PATH;
+  }
 });
 
 /** Whether a client gets a connection to an address of the lab in time, in milliseconds. */
@@ -328,7 +403,9 @@ test("a lab knows its paths", { skip: noLab }, async () => {
 test("anybody can make a lab in namespaces of their own", { skip: noUserNamespace }, () => {
   const program = `
     import { createLab, labUnavailable } from "./bench/lab/lab.ts";
-    await using lab = await createLab({ paths: [{ rate: 10 }, {}] });
+    await using lab = await createLab({
+      paths: [{ rate: 10, delay: ${noDelay === null ? 1 : 0} }, {}],
+    });
     const uplink = await lab.client.run(["cat", "/proc/net/dev"]);
     console.log(labUnavailable(), uplink.includes("path2"));`;
   const command = inUserNamespace([...runtimeCommand(), ...STDIN]);

@@ -14,16 +14,18 @@
  * });
  * ```
  *
- * Linux, root or `unshare -Urnm`, and the tools `ip`, `tc` for rates and `nft` for firewall rules.
+ * Linux, root or `unshare -Urnm`, and the tools `ip`, `tc` for rates, `nft` for firewall rules and
+ * a C compiler for delay and loss.
  * Paths are counted from 1; path i is 10.77.i.0/24 and fd77:i::/64.
  *
  * @module
  */
 
+import { checkImpairment, type Impairment, Middle, sendSingleSegments } from "./delay.ts";
 import { Host } from "./host.ts";
 import { addLinks, type IpVersion } from "./links.ts";
 import { addNamespace, newNames, removeNamespace, removeStaleNamespaces } from "./namespaces.ts";
-import { labUnavailable, mptcpEnabled } from "./rights.ts";
+import { labUnavailable, mptcpEnabled, type Tool } from "./rights.ts";
 import type { Sysctls } from "./sysctls.ts";
 
 export type { Host } from "./host.ts";
@@ -33,6 +35,10 @@ export { labUnavailable } from "./rights.ts";
 export interface PathOptions {
   /** In Mbit/s, each way; as fast as the machine can by default, which no figure should rest on. */
   rate?: number;
+  /** How long a packet takes each way beside the rate, in milliseconds, up to 10 000. Needs `cc`. */
+  delay?: number;
+  /** How many packets are lost each way, in percent. Needs `cc`. */
+  loss?: number;
 }
 
 /** What the lab is to be like. */
@@ -48,6 +54,11 @@ export interface LabOptions {
    * @default {4}
    */
   signal?: IpVersion | null;
+  /**
+   * Chooses which packets are lost.
+   * @default {1}
+   */
+  seed?: number;
   /** Settings of the kernel at both ends, as `{ "net.ipv4.tcp_congestion_control": "cubic" }`. */
   sysctls?: Sysctls;
 }
@@ -66,13 +77,16 @@ export interface Lab {
  * is left behind then.
  */
 export async function createLab(options: LabOptions = {}): Promise<Lab> {
-  const { paths = [{}, {}], signal = 4, sysctls = {} } = options;
+  const { paths = [{}, {}], signal = 4, seed = 1, sysctls = {} } = options;
   if (paths.length < 1 || paths.length > 8) throw new RangeError("A lab has 1 to 8 paths");
-  const unavailable = labUnavailable(paths.some(({ rate }) => rate !== undefined) ? ["tc"] : []);
+  const impairments = impairmentsOf(paths);
+  const needs: Tool[] = paths.some(({ rate }) => rate !== undefined) ? ["tc"] : [];
+  if (impairments.size > 0) needs.push("cc");
+  const unavailable = labUnavailable(needs);
   if (unavailable !== null) throw new Error(`No lab can be made here: ${unavailable}`);
   await removeStaleNamespaces();
 
-  const names = newNames("client", "server");
+  const names = newNames("client", "server", "middle");
   const client = new Host("client", names.client, paths.length);
   const server = new Host("server", names.server, paths.length);
   await using stack = new AsyncDisposableStack();
@@ -82,12 +96,29 @@ export async function createLab(options: LabOptions = {}): Promise<Lab> {
     stack.defer(() => host.stop());
     await host.setSysctls(sysctls);
   }
-  await addLinks(client.name, server.name, paths.length);
+  const middle = impairments.size > 0 ? stack.use(await Middle.create(names.middle)) : null;
+  const split = middle && { name: middle.name, paths: [...impairments.keys()] };
+  await addLinks(client.name, server.name, paths.length, split);
+  for (const [path, impairment] of impairments) {
+    if (impairment.loss > 0) await sendSingleSegments(path, [client.name, server.name]);
+    await middle!.connect(path, impairment, seed + path);
+  }
   await shape(paths, client, server);
   if (mptcpEnabled() !== null) await announce(paths, signal, client, server);
 
   const made = stack.move();
   return { client, server, [Symbol.asyncDispose]: () => made.disposeAsync() };
+}
+
+/** What happens on the paths, by their numbers, on which something does. */
+function impairmentsOf(paths: readonly PathOptions[]): Map<number, Impairment> {
+  const impairments = new Map<number, Impairment>();
+  for (const [i, { delay = 0, loss = 0 }] of paths.entries()) {
+    if (delay === 0 && loss === 0) continue;
+    checkImpairment(i + 1, { delay, loss });
+    impairments.set(i + 1, { delay, loss });
+  }
+  return impairments;
 }
 
 async function shape(paths: readonly PathOptions[], ...hosts: Host[]): Promise<void> {

@@ -25,22 +25,57 @@ export function addressOf(end: End, path: number, version: IpVersion): string {
   return version === 4 ? `10.77.${path}.${host}` : `fd77:${path}::${host}`;
 }
 
-/** Joins two namespaces by the paths 1 to `count`. */
-export async function addLinks(client: string, server: string, count: number): Promise<void> {
+/** The link in the middle of a path that leads to one end. */
+export function middleOf(end: End, path: number): string {
+  return `${end}${path}`;
+}
+
+/** The namespace in the middle of some paths: what passes frames on there is not the kernel. */
+export interface MiddlePlace {
+  readonly name: string;
+  readonly paths: readonly number[];
+}
+
+/** Joins two namespaces by the paths 1 to `count`, directly or up to the one in the middle. */
+export async function addLinks(
+  client: string,
+  server: string,
+  count: number,
+  middle: MiddlePlace | null = null,
+): Promise<void> {
+  const namespaces = { client, server };
   const paths = Array.from({ length: count }, (_, i) => i + 1);
-  const pairs = paths.map((path) => {
-    const name = interfaceOf(path);
-    // The kernel may take a second to tell IPv6 that a link is up if both ends have the same index.
-    const [near, far] = [`name ${name} index ${100 + path}`, `name ${name} index ${200 + path}`];
-    return `link add ${near} type veth peer ${far} netns ${server}`;
-  });
-  await runBatch(["ip", "-n", client], pairs);
+  for (const path of paths) {
+    const near = linkAt("client", path);
+    if (!middle?.paths.includes(path)) {
+      const far = linkAt("server", path);
+      await addLink(client, `${near} type veth peer ${far} netns ${server}`);
+    } else {
+      for (const end of ["client", "server"] as const) {
+        const far = `${middleOf(end, path)} netns ${middle.name}`;
+        await addLink(namespaces[end], `${linkAt(end, path)} type veth peer ${far}`);
+        await runBatch(["ip", "-n", middle.name], [`link set ${middleOf(end, path)} up`]);
+      }
+    }
+  }
   await bringUp("client", client, paths);
   await bringUp("server", server, paths);
   for (const namespace of [client, server]) await untilUp(namespace, count);
 }
 
-/** Takes one end of a path down, or up again; the other end loses its carrier meanwhile. */
+/** The kernel may take a second to tell IPv6 that a link is up if both ends have the same index. */
+function linkAt(end: End, path: number): string {
+  return `name ${interfaceOf(path)} index ${(end === "client" ? 100 : 200) + path}`;
+}
+
+function addLink(namespace: string, line: string): Promise<void> {
+  return runBatch(["ip", "-n", namespace], [`link add ${line}`]);
+}
+
+/**
+ * Takes one end of a path down, or up again. The other end loses its carrier meanwhile, unless the
+ * path has a delay or loss.
+ */
 export function setLink(namespace: string, path: number, state: "up" | "down"): Promise<void> {
   return runBatch(["ip", "-n", namespace], [`link set ${interfaceOf(path)} ${state}`]);
 }

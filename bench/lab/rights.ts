@@ -9,9 +9,14 @@ import { type CommandError, runSync, toolEnvironment } from "./command.ts";
 import { newNames } from "./namespaces.ts";
 
 /** The tools of a lab, and their Debian packages. */
-const PACKAGES = { ip: "iproute2", tc: "iproute2", nft: "nftables" } as const;
+const PACKAGES = {
+  ip: "iproute2",
+  tc: "iproute2",
+  nft: "nftables",
+  cc: "gcc libc6-dev",
+} as const;
 
-/** A tool that a lab may need: `tc` for rates, `nft` for firewall rules. */
+/** A tool that a lab may need: `tc` for rates, `nft` for firewall rules, `cc` for delay and loss. */
 export type Tool = keyof typeof PACKAGES;
 
 const MPTCP_ENABLED = "/proc/sys/net/mptcp/enabled";
@@ -32,7 +37,7 @@ const OPEN_FOLDER = `
  *
  * Root can make labs, and so can anybody under `unshare -Urnm`: see {@linkcode inUserNamespace}.
  *
- * @param needs The tools that will be used beside `ip`: all by default.
+ * @param needs The tools that will be used beside `ip`: `tc` and `nft` by default.
  */
 export function labUnavailable(needs: readonly Tool[] = ["tc", "nft"]): string | null {
   const missing = missingTool(["ip", ...needs]);
