@@ -1,0 +1,198 @@
+/**
+ * `deno task bench:multipath`: bulk transfers over several paths, in a lab, by this module on Deno and
+ * on Bun and by a program in C, which is the reference.
+ *
+ * In each round every program transfers once, in the other order every other round; the figures are
+ * medians. Every byte is checked: a wrong one, a subflow that did not come up or a program that fails
+ * makes this fail, a figure never does.
+ *
+ * @module
+ */
+
+import { once } from "node:events";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, release } from "node:os";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { programCommand } from "./demo/program.ts";
+import { start } from "./lab/command.ts";
+import { createLab, type Lab, labUnavailable } from "./lab/lab.ts";
+import { inUserNamespace, userNamespaceUnavailable } from "./lab/rights.ts";
+import { drawPlots } from "./multipath/plots.ts";
+import { type Commands, findPrograms, versionOf } from "./multipath/programs.ts";
+import { readmeSection, replaceSection } from "./multipath/readme.ts";
+import { formatHeading, formatRun, formatTable } from "./multipath/report.ts";
+import {
+  type Buffer,
+  type Machine,
+  type Program,
+  PROGRAMS,
+  type Results,
+  type Run,
+  type ScenarioResult,
+} from "./multipath/results.ts";
+import { type Scenario, SCENARIOS, secondsOf } from "./multipath/scenarios.ts";
+import { transfer } from "./multipath/transfer_run.ts";
+
+const USAGE = `deno task bench:multipath [options]
+
+  --runtime NAME      deno, bun or both (both)
+  --scenarios LIST    ${SCENARIOS.map(({ name }) => name).join(",")}
+  --repeat N          rounds (3)
+  --seconds S         length of each transfer, in place of its own
+  --buffers NAME      receive buffers to begin with: default, raised or both (default)
+  --congestion NAME   congestion control (cubic)
+  --short             only check that everything works: for CI
+  --json FILE         write everything that was measured
+  --update-readme     write the table of README.md, docs/multipath.json and docs/plots
+`;
+
+const { values: options } = parseArgs({
+  options: {
+    runtime: { type: "string", default: "both" },
+    scenarios: { type: "string" },
+    repeat: { type: "string" },
+    seconds: { type: "string" },
+    buffers: { type: "string", default: "default" },
+    congestion: { type: "string", default: "cubic" },
+    short: { type: "boolean", default: false },
+    json: { type: "string" },
+    "update-readme": { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+    inside: { type: "boolean", default: false },
+  },
+});
+
+const ROOT = new URL("..", import.meta.url);
+
+/** Failed transfers, in words. */
+const failures: string[] = [];
+
+if (options.help) console.log(USAGE);
+else await main();
+
+async function main(): Promise<void> {
+  const unavailable = labUnavailable(["tc", "nft", "cc"]);
+  if (unavailable !== null) return await again(unavailable);
+  if (options["update-readme"] && options.scenarios !== undefined) {
+    throw new TypeError("--update-readme is for all scenarios");
+  }
+
+  const commands = await findPrograms(chosenPrograms());
+  const scenarios: ScenarioResult[] = [];
+  console.log(formatHeading());
+  for (const scenario of chosenScenarios()) scenarios.push(await measure(scenario, commands));
+  const results: Results = { format: 1, machine: machine([...commands.keys()]), scenarios };
+  if (!options.short) console.log(formatTable(results));
+  if (options.json !== undefined) writeFileSync(options.json, toJson(results));
+  if (options["update-readme"]) await publish(results);
+  for (const failure of failures) console.error(`FAILED ${failure}`);
+  if (failures.length > 0) process.exitCode = 1;
+}
+
+/** Writes what the repository shows of the results. */
+async function publish(results: Results): Promise<void> {
+  const readme = new URL("README.md", ROOT);
+  const section = readmeSection(results);
+  writeFileSync(readme, replaceSection(readFileSync(readme, "utf8"), section));
+  const plots = new URL("docs/plots/", ROOT);
+  mkdirSync(plots, { recursive: true });
+  for (const [file, svg] of await drawPlots(results)) writeFileSync(new URL(file, plots), svg);
+  writeFileSync(new URL("docs/multipath.json", ROOT), toJson(results));
+}
+
+/** A transfer a line. */
+function toJson(results: Results): string {
+  return JSON.stringify(results).replaceAll('{"program"', '\n{"program"') + "\n";
+}
+
+/** Runs this program once more where it may make namespaces. */
+async function again(reason: string): Promise<void> {
+  const refused = options.inside ? reason : userNamespaceUnavailable();
+  if (refused !== null) throw new Error(`No lab can be made here: ${refused}`);
+  const args = [...process.argv.slice(2), "--inside"];
+  const program = programCommand("bench/multipath.ts", "-A", ...args);
+  const child = start(inUserNamespace(program), { stdio: "inherit" });
+  const [status] = await once(child, "exit");
+  process.exitCode = status ?? 1;
+}
+
+function chosenPrograms(): Program[] {
+  const { runtime } = options;
+  if (runtime === "both") return [...PROGRAMS];
+  if (runtime === "deno" || runtime === "bun") return ["c", runtime];
+  throw new TypeError(`--runtime is deno, bun or both, not ${runtime}`);
+}
+
+function chosenBuffers(): Buffer[] {
+  const { buffers } = options;
+  if (buffers === "both") return ["default", "raised"];
+  if (buffers === "default" || buffers === "raised") return [buffers];
+  throw new TypeError(`--buffers is default, raised or both, not ${buffers}`);
+}
+
+function chosenScenarios(): Scenario[] {
+  if (options.scenarios === undefined) {
+    return SCENARIOS.filter(({ inShort }) => inShort || !options.short);
+  }
+  return options.scenarios.split(",").map((name) => {
+    const scenario = SCENARIOS.find((scenario) => scenario.name === name);
+    if (scenario === undefined) throw new TypeError(`No scenario is called ${name}`);
+    return scenario;
+  });
+}
+
+async function measure(scenario: Scenario, commands: Commands): Promise<ScenarioResult> {
+  const { name, title, note, protocol, paths } = scenario;
+  const seconds = Number(options.seconds ?? secondsOf(scenario, options.short));
+  const rounds = Number(options.repeat ?? (options.short ? 1 : 3));
+  const runs: Run[] = [];
+  await using lab = await createScenarioLab(scenario);
+  const variants = [...commands].flatMap(([program, command]) =>
+    chosenBuffers().map((buffer) => ({ program, command, buffer }))
+  );
+  for (let round = 0; round < rounds; round++) {
+    for (const variant of round % 2 === 0 ? variants : variants.toReversed()) {
+      try {
+        const run = await transfer(lab, { scenario, round, seconds, ...variant });
+        runs.push(run);
+        console.log(formatRun(scenario, run));
+      } catch (error) {
+        const { program, buffer } = variant;
+        failures.push(`${name}, ${program}, ${buffer} buffer: ${(error as Error).message}`);
+        console.error(`FAILED ${failures.at(-1)}`);
+      }
+    }
+  }
+  const rates = paths.map(({ rate }) => rate);
+  return { name, title, ...(note !== undefined && { note }), protocol, rates, seconds, runs };
+}
+
+function createScenarioLab({ paths, lab = {} }: Scenario): Promise<Lab> {
+  return createLab({
+    ...lab,
+    paths,
+    sysctls: {
+      "net.ipv4.tcp_congestion_control": options.congestion,
+      // Otherwise a transfer begins with what the one before has learnt.
+      "net.ipv4.tcp_no_metrics_save": 1,
+      ...lab.sysctls,
+    },
+  });
+}
+
+function machine(programs: readonly Program[]): Machine {
+  return {
+    date: new Date().toISOString(),
+    processor: processorName(),
+    cores: cpus().length,
+    kernel: release(),
+    congestion: options.congestion,
+    versions: Object.fromEntries(programs.map((program) => [program, versionOf(program)])),
+  };
+}
+
+function processorName(): string {
+  const [, name] = /^model name\s*: (.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8")) ?? [];
+  return name?.replace(/\s+/g, " ") ?? process.arch;
+}
