@@ -81,7 +81,11 @@ async function main(): Promise<void> {
   const commands = await findPrograms(chosenPrograms());
   const scenarios: ScenarioResult[] = [];
   console.log(formatHeading());
-  for (const scenario of chosenScenarios()) scenarios.push(await measure(scenario, commands));
+  for (const scenario of chosenScenarios()) {
+    const { title, congestion = options.congestion } = scenario;
+    if (hasCongestion(congestion)) scenarios.push(await measure(scenario, commands));
+    else console.log(`${title}: skipped, this kernel has no ${congestion}`);
+  }
   const results: Results = { format: 1, machine: machine([...commands.keys()]), scenarios };
   if (!options.short) console.log(formatTable(results));
   if (options.json !== undefined) writeFileSync(options.json, toJson(results));
@@ -142,6 +146,11 @@ function chosenScenarios(): Scenario[] {
   });
 }
 
+function hasCongestion(name: string): boolean {
+  const available = "/proc/sys/net/ipv4/tcp_available_congestion_control";
+  return readFileSync(available, "utf8").trim().split(" ").includes(name);
+}
+
 async function measure(scenario: Scenario, commands: Commands): Promise<ScenarioResult> {
   const { name, title, note, protocol, paths } = scenario;
   const seconds = Number(options.seconds ?? secondsOf(scenario, options.short));
@@ -168,12 +177,14 @@ async function measure(scenario: Scenario, commands: Commands): Promise<Scenario
   return { name, title, ...(note !== undefined && { note }), protocol, rates, seconds, runs };
 }
 
-function createScenarioLab({ paths, lab = {} }: Scenario): Promise<Lab> {
+function createScenarioLab(
+  { paths, congestion = options.congestion, lab = {} }: Scenario,
+): Promise<Lab> {
   return createLab({
     ...lab,
     paths,
     sysctls: {
-      "net.ipv4.tcp_congestion_control": options.congestion,
+      "net.ipv4.tcp_congestion_control": congestion,
       // Otherwise a transfer begins with what the one before has learnt.
       "net.ipv4.tcp_no_metrics_save": 1,
       ...lab.sysctls,

@@ -25,6 +25,8 @@ export interface Scenario {
   readonly note?: string;
   readonly paths: readonly Readonly<PathOptions & { rate: number }>[];
   readonly protocol: "tcp" | "mptcp";
+  /** The congestion control, in place of the one of all others. */
+  readonly congestion?: string;
   readonly lab?: Omit<LabOptions, "paths">;
   /** How long a transfer is, in seconds; and with `--short`. */
   readonly seconds: number;
@@ -109,11 +111,20 @@ export const SCENARIOS: readonly Scenario[] = [
     ...USUAL,
     name: "loss",
     title: "100 + 100, 10 ms, 1 % lost",
-    note: "cubic takes every loss for congestion",
+    note: "cubic takes every loss for congestion, and with so few packets on their way two " +
+      "transfers by the same program differ by a third",
     paths: [{ rate: 100, delay: 10, loss: 1 }, { rate: 100, delay: 10, loss: 1 }],
     seconds: 4,
     short: 1,
     inShort: true,
+  },
+  {
+    ...USUAL,
+    name: "loss-bbr",
+    title: "100 + 100, 10 ms, 1 % lost, bbr",
+    paths: [{ rate: 100, delay: 10, loss: 1 }, { rate: 100, delay: 10, loss: 1 }],
+    congestion: "bbr",
+    seconds: 4,
   },
   {
     ...USUAL,
