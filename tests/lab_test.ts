@@ -11,7 +11,12 @@ import process from "node:process";
 import { CommandError } from "../bench/lab/command.ts";
 import { drop, stripMptcp } from "../bench/lab/firewall.ts";
 import { createLab, type Host, type Lab, labUnavailable } from "../bench/lab/lab.ts";
-import { labNamespaces, namespacePath, removeNamespace } from "../bench/lab/namespaces.ts";
+import {
+  labNamespaces,
+  namespacePath,
+  newNames,
+  removeNamespace,
+} from "../bench/lab/namespaces.ts";
 import { inUserNamespace, userNamespaceUnavailable } from "../bench/lab/rights.ts";
 import { connectMptcp, listenMptcp, type MptcpError, mptcpSupport } from "../mod.ts";
 import type { ConnectMptcpOptions, MptcpConn } from "../src/types.ts";
@@ -178,6 +183,20 @@ test("a lab removes what a killed process has left of its own, with the processe
   assertEquals(made.filter((name) => names.includes(name)), []);
   assert(names.includes(lab.client.name));
   assert(!isRunning(sleeper), "a process has survived");
+});
+
+test("a lab removes what an earlier process of the same number has left", {
+  skip: noLab,
+}, async () => {
+  const { client: mine } = newNames("client");
+  const earlier = mine.replace(/^(mp-lab-\d+)-\d+/, "$1-1");
+  for (const name of [mine, earlier]) run("ip", ["netns", "add", name]);
+  try {
+    await using _lab = await createLab();
+    assertEquals([mine, earlier].map((name) => existsSync(namespacePath(name))), [true, false]);
+  } finally {
+    await removeNamespace(mine);
+  }
 });
 
 test("a lab touches no namespace that it did not make", { skip: noLab }, async () => {
@@ -402,10 +421,12 @@ test("a lab knows its paths", { skip: noLab }, async () => {
 
 test("anybody can make a lab in namespaces of their own", { skip: noUserNamespace }, () => {
   const program = `
+    import { drop } from "./bench/lab/firewall.ts";
     import { createLab, labUnavailable } from "./bench/lab/lab.ts";
     await using lab = await createLab({
       paths: [{ rate: 10, delay: ${noDelay === null ? 1 : 0} }, {}],
     });
+    await lab.server.addRules(...drop(1));
     const uplink = await lab.client.run(["cat", "/proc/net/dev"]);
     console.log(labUnavailable(), uplink.includes("path2"));`;
   const command = inUserNamespace([...runtimeCommand(), ...STDIN]);

@@ -1,27 +1,28 @@
 /**
  * Network namespaces with names, made and removed by `ip netns`.
  *
- * A name carries the process that made it, so that what a crashed run left behind is known as such.
+ * A name carries the process that made it, by its number and when it started, so that what a crashed
+ * run left behind is known as such.
  * Nothing with another name is ever touched.
  *
  * @module
  */
 
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { run } from "./command.ts";
 
 /** Where `ip netns` keeps the names. */
 const FOLDER = "/run/netns";
 
-const NAME = /^mp-lab-(\d+)-\d+-\w+$/;
+const NAME = /^mp-lab-(\d+)-(\d+)-\d+-\w+$/;
 
 let made = 0;
 
-/** Names for the namespaces of one lab: `mp-lab-<pid>-<serial>-<role>`. */
+/** Names for the namespaces of one lab: `mp-lab-<pid>-<start of the process>-<serial>-<role>`. */
 export function newNames<Role extends string>(...roles: Role[]): Record<Role, string> {
-  const serial = ++made;
-  const named = roles.map((role) => [role, `mp-lab-${process.pid}-${serial}-${role}`]);
+  const lab = `mp-lab-${process.pid}-${startOf(process.pid)}-${++made}`;
+  const named = roles.map((role) => [role, `${lab}-${role}`]);
   return Object.fromEntries(named);
 }
 
@@ -52,8 +53,8 @@ export async function removeNamespace(name: string): Promise<void> {
 /** Removes the namespaces that processes made which are no more. */
 export async function removeStaleNamespaces(): Promise<void> {
   for (const name of labNamespaces()) {
-    const pid = NAME.exec(name)![1];
-    if (existsSync(`/proc/${pid}`)) continue;
+    const [, pid, start] = NAME.exec(name)!;
+    if (startOf(Number(pid)) === start) continue;
     // Another lab may be about to remove the same.
     await removeNamespace(name).catch((error) => {
       if (existsSync(namespacePath(name))) throw error;
@@ -68,6 +69,22 @@ export function labNamespaces(pid?: number): string[] {
     const maker = NAME.exec(name)?.[1];
     return maker !== undefined && (pid === undefined || Number(maker) === pid);
   });
+}
+
+/**
+ * When a process started, in the kernel's ticks: its number may be another's later. `null` if there is
+ * no such process, or only what its parent has not waited for.
+ */
+function startOf(pid: number): string | null {
+  let stat;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  } catch {
+    return null;
+  }
+  // The name before these fields may have spaces and brackets; fields are counted from 3.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return /[ZX]/.test(fields[0]!) ? null : fields[19]!;
 }
 
 function kill(pid: number): void {
