@@ -32,7 +32,7 @@ import {
   type ScenarioResult,
 } from "./multipath/results.ts";
 import { type Scenario, SCENARIOS, secondsOf } from "./multipath/scenarios.ts";
-import { transfer } from "./multipath/transfer_run.ts";
+import { type Plan, transfer } from "./multipath/transfer_run.ts";
 
 const USAGE = `deno task bench:multipath [options]
 
@@ -65,11 +65,17 @@ const { values: options } = parseArgs({
 
 const ROOT = new URL("..", import.meta.url);
 
+/** Aborted when this program is told to end: it leaves nothing behind. */
+const interrupt = new AbortController();
+
 /** Failed transfers, in words. */
 const failures: string[] = [];
 
+process.on("SIGINT", () => interrupt.abort(130));
+process.on("SIGTERM", () => interrupt.abort(143));
 if (options.help) console.log(USAGE);
 else await main();
+if (interrupt.signal.aborted) process.exitCode = interrupt.signal.reason;
 
 async function main(): Promise<void> {
   const unavailable = labUnavailable(["tc", "nft", "cc"]);
@@ -83,15 +89,17 @@ async function main(): Promise<void> {
   console.log(formatHeading());
   for (const scenario of chosenScenarios()) {
     const { title, congestion = options.congestion } = scenario;
-    if (hasCongestion(congestion)) scenarios.push(await measure(scenario, commands));
-    else console.log(`${title}: skipped, this kernel has no ${congestion}`);
+    if (hasCongestion(congestion)) {
+      scenarios.push(await measure(scenario, plansOf(scenario, commands)));
+    } else console.log(`${title}: skipped, this kernel has no ${congestion}`);
+    if (interrupt.signal.aborted) return;
   }
   const results: Results = { format: 1, machine: machine([...commands.keys()]), scenarios };
   if (!options.short) console.log(formatTable(results));
   if (options.json !== undefined) writeFileSync(options.json, toJson(results));
-  if (options["update-readme"]) await publish(results);
   for (const failure of failures) console.error(`FAILED ${failure}`);
   if (failures.length > 0) process.exitCode = 1;
+  else if (options["update-readme"]) await publish(results);
 }
 
 /** Writes what the repository shows of the results. */
@@ -117,6 +125,7 @@ async function again(reason: string): Promise<void> {
   const args = [...process.argv.slice(2), "--inside"];
   const program = programCommand("bench/multipath.ts", "-A", ...args);
   const child = start(inUserNamespace(program), { stdio: "inherit" });
+  interrupt.signal.addEventListener("abort", () => child.kill("SIGTERM"));
   const [status] = await once(child, "exit");
   process.exitCode = status ?? 1;
 }
@@ -151,30 +160,42 @@ function hasCongestion(name: string): boolean {
   return readFileSync(available, "utf8").trim().split(" ").includes(name);
 }
 
-async function measure(scenario: Scenario, commands: Commands): Promise<ScenarioResult> {
-  const { name, title, note, protocol, paths } = scenario;
+/** A transfer by each program in each round. */
+function plansOf(scenario: Scenario, commands: Commands): Plan[] {
   const seconds = Number(options.seconds ?? secondsOf(scenario, options.short));
   const rounds = Number(options.repeat ?? (options.short ? 1 : 3));
+  const common = { scenario, seconds, signal: interrupt.signal };
+  return Array.from({ length: rounds }, (_, round) => {
+    const plans = [...commands].flatMap(([program, command]) =>
+      chosenBuffers().map((buffer) => ({ ...common, program, command, buffer, round }))
+    );
+    return round % 2 === 0 ? plans : plans.toReversed();
+  }).flat();
+}
+
+async function measure(scenario: Scenario, plans: readonly Plan[]): Promise<ScenarioResult> {
   const runs: Run[] = [];
   await using lab = await createScenarioLab(scenario);
-  const variants = [...commands].flatMap(([program, command]) =>
-    chosenBuffers().map((buffer) => ({ program, command, buffer }))
-  );
-  for (let round = 0; round < rounds; round++) {
-    for (const variant of round % 2 === 0 ? variants : variants.toReversed()) {
-      try {
-        const run = await transfer(lab, { scenario, round, seconds, ...variant });
-        runs.push(run);
-        console.log(formatRun(scenario, run));
-      } catch (error) {
-        const { program, buffer } = variant;
-        failures.push(`${name}, ${program}, ${buffer} buffer: ${(error as Error).message}`);
-        console.error(`FAILED ${failures.at(-1)}`);
-      }
+  for (const plan of plans) {
+    if (interrupt.signal.aborted) break;
+    try {
+      const run = await transfer(lab, plan);
+      runs.push(run);
+      console.log(formatRun(scenario, run));
+    } catch (error) {
+      if (!interrupt.signal.aborted) report(plan, error as Error);
     }
   }
+  const { name, title, note, protocol, paths } = scenario;
   const rates = paths.map(({ rate }) => rate);
+  const [{ seconds }] = plans as [Plan];
   return { name, title, ...(note !== undefined && { note }), protocol, rates, seconds, runs };
+}
+
+function report({ scenario, program, buffer }: Plan, { message }: Error): void {
+  const failure = `${scenario.name}, ${program}, ${buffer} buffer: ${message}`;
+  failures.push(failure);
+  console.error(`FAILED ${failure}`);
 }
 
 function createScenarioLab(

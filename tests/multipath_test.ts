@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { createLab, type Lab, labUnavailable } from "../bench/lab/lab.ts";
+import { labNamespaces } from "../bench/lab/namespaces.ts";
 import {
   bytesByPath,
   checkTransfer,
@@ -18,7 +19,8 @@ import { SCENARIOS } from "../bench/multipath/scenarios.ts";
 import { transfer } from "../bench/multipath/transfer_run.ts";
 import { connectMptcp, mptcpSupport } from "../mod.ts";
 import { runtime, test } from "./harness.ts";
-import { writeAll } from "./sockets.ts";
+import { LineProcess, runtimeCommand } from "./processes.ts";
+import { delay, writeAll } from "./sockets.ts";
 
 const noLab = labUnavailable(["tc", "nft", "cc"]) ?? mptcpSupport().fallback?.detail ?? null;
 
@@ -261,3 +263,14 @@ for (const program of PROGRAMS) {
     await assertRejects(() => receiver.next(), Error, failure);
   });
 }
+
+test("the benchmark leaves nothing behind when it is told to end", { skip: noLab }, async () => {
+  await using running = new LineProcess([
+    ...runtimeCommand(),
+    ...["bench/multipath.ts", "--scenarios", "5/50ms", "--runtime", runtime],
+  ]);
+  await running.nextLine();
+  while (!labNamespaces(running.pid).some((name) => name.endsWith("-server"))) await delay(1);
+  await running.kill("SIGTERM");
+  assertEquals(labNamespaces(running.pid), []);
+});

@@ -306,6 +306,8 @@ static void send_words(int protocol, double limit, const char *address, int port
 int main(int argc, char **argv) {
   const char *mode = argc > 3 ? argv[1] : "";
   int protocol = argc > 3 && strcmp(argv[2], "mptcp") == 0 ? IPPROTO_MPTCP : IPPROTO_TCP;
+  /* Whoever started this may be no more, and the other end too. */
+  if (argc > 3) alarm((unsigned)atoi(argv[3]) + 60);
   if (strcmp(mode, "receive") == 0 && argc == 5)
     receive(protocol, atof(argv[3]) * 1e3, atoi(argv[4]));
   else if (strcmp(mode, "send") == 0 && argc == 6)

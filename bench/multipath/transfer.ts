@@ -143,6 +143,8 @@ async function send(hostname: string, port: number): Promise<void> {
   print(result);
 }
 
+// Whoever started this may be no more, and the other end too.
+setTimeout(() => process.exit(1), limit + 60_000);
 if (mode === "receive") await receive(Number(rest[0]));
 else if (mode === "send") await send(rest[0]!, Number(rest[1]));
 else throw new TypeError("transfer.ts receive|send tcp|mptcp SECONDS ...; see transfer.c");

@@ -20,6 +20,8 @@ export interface Plan {
   readonly buffer: Buffer;
   readonly round: number;
   readonly seconds: number;
+  /** Ends it: it fails with the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
 /** What SO_RCVLOWAT is for a moment: the receive buffer becomes twice that. */
@@ -50,7 +52,11 @@ export async function transfer(lab: Lab, plan: Plan): Promise<Run> {
     ...["send", protocol, `${seconds}`, lab.server.address(1), `${port}`],
   ]);
   const work = watch(lab, plan, receiver, sender);
-  const [incidents, received, sent] = await withTimeout(work, seconds * 1000 + PATIENCE);
+  const [incidents, received, sent] = await within(
+    work,
+    seconds * 1000 + PATIENCE,
+    plan.signal,
+  );
   checkTransfer(received, sent, scenario);
 
   return {
@@ -108,16 +114,22 @@ function percent({ user, system }: Sent | Received, seconds: number): number {
   return 100 * (user + system) / seconds;
 }
 
-async function withTimeout<T>(work: Promise<T>, milliseconds: number): Promise<T> {
-  const timer = new AbortController();
-  const late = delay(milliseconds, undefined, { signal: timer.signal }).then(() => {
-    throw new Error(`not done after ${milliseconds / 1000} s`);
-  });
+async function within<T>(
+  work: Promise<T>,
+  milliseconds: number,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const late = new Error(`not done after ${milliseconds / 1000} s`);
+  const timer = setTimeout(() => reject(late), milliseconds);
+  const abort = () => reject(signal?.reason);
+  signal?.addEventListener("abort", abort);
+  if (signal?.aborted) abort();
   try {
-    return await Promise.race([work, late]);
+    return await Promise.race([work, promise]);
   } finally {
-    timer.abort();
-    late.catch(() => {});
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", abort);
     // What it fails by when its processes are killed is of no interest.
     work.catch(() => {});
   }
