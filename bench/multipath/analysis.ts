@@ -42,8 +42,15 @@ export interface Expectation {
   readonly subflows: number;
 }
 
-/** @throws {Error} when not every byte came, or not by the protocol and subflows that were meant. */
+/** @throws {Error} when a byte is wrong or did not come, or not by the protocol and subflows that were meant. */
 export function checkTransfer(received: Received, sent: Sent, expected: Expectation): void {
+  if (received.wrong !== null) {
+    const { offset, found, words, last } = received.wrong;
+    throw new Error(
+      `wrong bytes from offset ${offset} to ${last + 4}, ${4 * words} of them: first the word of ` +
+        `offset ${found}; ${received.bytes} bytes came of ${sent.bytes}`,
+    );
+  }
   if (received.bytes !== sent.bytes) {
     throw new Error(`${received.bytes} bytes came of ${sent.bytes}`);
   }

@@ -28,6 +28,16 @@ export interface SubflowBytes {
   readonly bytes: number;
 }
 
+/** Bytes that are not those that were sent there. */
+export interface Wrong {
+  /** Where the first word is that is wrong, and the position that it holds. */
+  readonly offset: number;
+  readonly found: number;
+  /** How many words of four bytes are wrong, and where the last is. */
+  readonly words: number;
+  readonly last: number;
+}
+
 /** What the receiving program prints in the end. */
 export interface Received {
   readonly bytes: number;
@@ -38,6 +48,7 @@ export interface Received {
   readonly longestGap: number;
   /** When it began, since the first byte. */
   readonly longestGapAt: number;
+  readonly wrong: Wrong | null;
   readonly protocol: string;
   /** CPU time in seconds. */
   readonly user: number;

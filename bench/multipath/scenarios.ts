@@ -51,6 +51,13 @@ const USUAL = {
 
 const WIRE = { rate: 100 };
 
+/** What the handshake of a second subflow loses can take longer to be sent again than a transfer. */
+const LOSSY = {
+  paths: [{ rate: 100, delay: 10, loss: 1 }, { rate: 100, delay: 10, loss: 1 }],
+  lab: { sysctls: { "net.mptcp.add_addr_timeout": 1 } },
+  subflows: 1,
+} as const;
+
 /** All scenarios, in the order of the table. */
 export const SCENARIOS: readonly Scenario[] = [
   {
@@ -109,20 +116,20 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     ...USUAL,
+    ...LOSSY,
     name: "loss",
     title: "100 + 100, 10 ms, 1 % lost",
     note: "cubic takes every loss for congestion, and with so few packets on their way two " +
       "transfers by the same program differ by a third",
-    paths: [{ rate: 100, delay: 10, loss: 1 }, { rate: 100, delay: 10, loss: 1 }],
     seconds: 4,
     short: 1,
     inShort: true,
   },
   {
     ...USUAL,
+    ...LOSSY,
     name: "loss-bbr",
     title: "100 + 100, 10 ms, 1 % lost, bbr",
-    paths: [{ rate: 100, delay: 10, loss: 1 }, { rate: 100, delay: 10, loss: 1 }],
     congestion: "bbr",
     seconds: 4,
   },

@@ -62,6 +62,7 @@ static int subflow_count;
 static struct sample samples[MAX_SAMPLES];
 static int sample_count;
 static uint32_t words[BLOCK / 4 + 1];
+static struct { unsigned long long offset, found, words, last; } wrong;
 
 static void die(const char *format, ...) {
   va_list args;
@@ -197,7 +198,10 @@ static void print_result(double seconds, uint64_t bytes, uint64_t measured, doub
     printf("\"remote\":\"%s\",", text_of(&subflows[i].remote, text));
     printf("\"bytes\":%llu}", (unsigned long long)subflows[i].bytes);
   }
-  printf("],\"samples\":[");
+  if (wrong.words == 0) printf("],\"wrong\":null");
+  else printf("],\"wrong\":{\"offset\":%llu,\"found\":%llu,\"words\":%llu,\"last\":%llu}",
+              wrong.offset, wrong.found, wrong.words, wrong.last);
+  printf(",\"samples\":[");
   for (int i = 0; i < sample_count; i++) {
     printf("%s[%.1f,%llu", i > 0 ? "," : "", samples[i].at, (unsigned long long)samples[i].bytes);
     for (int k = 0; k < subflow_count; k++)
@@ -209,9 +213,12 @@ static void print_result(double seconds, uint64_t bytes, uint64_t measured, doub
 
 /* Compares what has come with what was sent there; the first word is at `at`. */
 static void check_words(uint32_t at, size_t count) {
-  for (size_t i = 0; i < count; i++)
-    if (words[i] != at + i)
-      die("wrong bytes at offset %llu: the word of offset %llu", 4ull * (at + i), 4ull * words[i]);
+  for (size_t i = 0; i < count; i++) {
+    uint32_t word = at + (uint32_t)i;
+    if (words[i] == word) continue;
+    if (wrong.words++ == 0) wrong.offset = 4ull * word, wrong.found = 4ull * words[i];
+    wrong.last = 4ull * word;
+  }
 }
 
 static void receive(int protocol, double limit, int lowat) {

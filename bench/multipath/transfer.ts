@@ -9,7 +9,7 @@ import process from "node:process";
 import { connectMptcp, listenMptcp, type MptcpConn, type MptcpListener } from "../../mod.ts";
 import { SOL_SOCKET } from "../../ffi/abi.ts";
 import { setIntOption } from "../../src/socket.ts";
-import type { Received, Sent, SubflowBytes } from "./results.ts";
+import type { Received, Sent, SubflowBytes, Wrong } from "./results.ts";
 
 const BLOCK = 256 * 1024;
 /** Milliseconds. */
@@ -106,6 +106,7 @@ async function receive(lowat: number): Promise<void> {
     seconds: Math.min(end, limit) / 1000,
     longestGap: gap,
     longestGapAt: gapAt,
+    wrong,
     protocol: spoken,
     ...cpuSince(cpu),
     subflows: samples.subflows,
@@ -114,13 +115,15 @@ async function receive(lowat: number): Promise<void> {
   print(result);
 }
 
+let wrong: Wrong | null = null;
+
 /** Compares what has come with what was sent there. */
 function checkWords(first: number, count: number): void {
   for (let i = 0; i < count; i++) {
-    if (words[i] !== ((first + i) >>> 0)) {
-      const at = `wrong bytes at offset ${4 * (first + i)}`;
-      throw new Error(`${at}: the word of offset ${4 * words[i]!}`);
-    }
+    const word = (first + i) >>> 0;
+    if (words[i] === word) continue;
+    const begun: Wrong = wrong ?? { offset: 4 * word, found: 4 * words[i]!, words: 0, last: 0 };
+    wrong = { ...begun, words: begun.words + 1, last: 4 * word };
   }
 }
 
