@@ -4,6 +4,7 @@ import { labNamespaces } from "../bench/lab/namespaces.ts";
 import {
   bytesByPath,
   checkTransfer,
+  counterOf,
   goodputOf,
   medianOf,
   pathOf,
@@ -85,6 +86,13 @@ test("a transfer fails by wrong bytes, by lost ones, by a fall-back and by a sub
   }
 });
 
+test("a counter of the kernel is found by its name", () => {
+  const text = "TcpExt: A B\nTcpExt: 1 2\nMPTcpExt: B C\nMPTcpExt: 3 4\n";
+  assertEquals(counterOf(text, "MPTcpExt", "C"), 4);
+  assertEquals(counterOf(text, "MPTcpExt", "A"), 0);
+  assertEquals(counterOf(text, "Other", "A"), 0);
+});
+
 test("rates are taken between samples, and are 0 where nothing came", () => {
   const samples = [[0, 0], [50, 500_000], [150, 1_000_000], [500, 1_000_000], [600, 2_000_000]];
   const rates = ratesOf(samples, 100).map(({ at, rates: [rate] }) => [at, rate]);
@@ -126,7 +134,7 @@ const INCIDENTS = [{ name: "cut", at: 100 }, { name: "healed", at: 200 }];
 const SAMPLES = Array.from({ length: 8 }, (_, i) => [50 * i, 3e6 * i, 1e6 * i, 2e6 * i]);
 
 function scenarioOf(name: string, title: string, runs: Run[]): ScenarioResult {
-  return { name, title, protocol: "mptcp", rates: [100], seconds: 1, runs };
+  return { name, title, protocol: "mptcp", rates: [100], seconds: 1, runs, faults: [] };
 }
 
 const RESULTS: Results = {
@@ -144,6 +152,7 @@ const RESULTS: Results = {
     {
       ...scenarioOf("100+100", "100 & 100", [runOf("c", 0, 190), runOf("deno", 0, 171)]),
       note: "for a reason",
+      faults: ["wrong bytes"],
     },
     scenarioOf("cut", "path 2 < cut", [
       { ...runOf("c", 0, 100), incidents: INCIDENTS, samples: SAMPLES },
@@ -168,6 +177,7 @@ test("the README has every row, the machine, and where this module loses", () =>
       "C 2.00, Deno 1.78 times",
       "0.99 of the C program: 100 & 100 on Deno (0.900).",
       "- 100 & 100: for a reason.",
+      "DSSNotMatching: 1 of 8 transfers",
       "(docs/plots/cut.svg)",
     ]
   ) assert(section.includes(text), `${text} is not in: ${section}`);

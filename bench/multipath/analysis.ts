@@ -65,6 +65,13 @@ export function checkTransfer(received: Received, sent: Sent, expected: Expectat
   }
 }
 
+/** A counter of /proc/net/netstat; 0 where the kernel does not have it. */
+export function counterOf(text: string, group: string, name: string): number {
+  const lines = text.split("\n").filter((line) => line.startsWith(`${group}: `));
+  const [names, values] = lines.map((line) => line.split(" "));
+  return Number(values?.[names!.indexOf(name)] ?? 0);
+}
+
 /** The rates between samples: when each interval ends, in ms, and the Mbit/s of each column. */
 export function ratesOf(
   samples: readonly (readonly number[])[],

@@ -55,7 +55,13 @@ function barsOf(scenarios: readonly ScenarioResult[]): TopLevelSpec {
     data: { values },
     mark: { type: "bar" },
     encoding: {
-      y: { field: "title", type: "nominal", sort: null, title: "Paths (Mbit/s each)" },
+      y: {
+        field: "title",
+        type: "nominal",
+        sort: null,
+        title: "Paths (Mbit/s each)",
+        axis: { labelLimit: 300 },
+      },
       yOffset: { field: "program", type: "nominal", sort: domain },
       x: { field: "goodput", type: "quantitative", title: "Goodput (Mbit/s)" },
       color: {
@@ -109,6 +115,7 @@ function courseOf({ title, runs }: ScenarioResult): TopLevelSpec {
             x: { field: "seconds", type: "quantitative", title: "Time (s)" },
             y: { field: "rate", type: "quantitative", title: "Received (Mbit/s)", stack: "zero" },
             color: { field: "path", type: "nominal", scale: { range: COLORS.paths } },
+            order: { field: "path", sort: "descending" },
           },
         },
         {

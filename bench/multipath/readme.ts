@@ -50,6 +50,7 @@ export function readmeSection({ machine, scenarios }: Results): string {
     ...gainLines(scenarios, programs),
     ...lossLines(scenarios, programs),
     ...noteLines(scenarios),
+    ...faultLines(scenarios),
     "",
     ...Object.entries(PLOTS).map(([file, text]) => `![${text}](docs/plots/${file})`),
   ].join("\n");
@@ -135,4 +136,16 @@ function lossLines(scenarios: readonly ScenarioResult[], programs: readonly Prog
 
 function noteLines(scenarios: readonly ScenarioResult[]): string[] {
   return scenarios.flatMap(({ title, note }) => note === undefined ? [] : [`- ${title}: ${note}.`]);
+}
+
+function faultLines(scenarios: readonly ScenarioResult[]): string[] {
+  const [faults, runs] = [
+    scenarios.flatMap(({ faults }) => faults).length,
+    scenarios.flatMap(({ runs }) => runs).length,
+  ];
+  if (faults === 0) return [];
+  return [
+    `- Repeated because the kernel had mixed bytes up, by its own counter DSSNotMatching: ${faults} ` +
+    `of ${faults + runs} transfers. \`net.mptcp.checksum_enabled\` is for that.`,
+  ];
 }

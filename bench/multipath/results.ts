@@ -104,6 +104,8 @@ export interface ScenarioResult {
   readonly rates: readonly number[];
   readonly seconds: number;
   readonly runs: readonly Run[];
+  /** Transfers that were repeated because the kernel had given them wrong bytes: see `KernelFault`. */
+  readonly faults: readonly string[];
 }
 
 /** Where and with what it was measured. */
