@@ -53,6 +53,7 @@ export interface Command {
    *
    * @returns The exit status.
    * @throws {UsageError} for what the user wrote wrongly: status 2.
+   * @throws {StatusError} for what has a status of its own.
    * @throws Any other error is printed by its message: status 1.
    */
   readonly run?: (args: Arguments, terminal: Terminal) => Promise<number>;

@@ -7,11 +7,12 @@
 import { MptcpError } from "../error.ts";
 import { UsageError } from "./arguments.ts";
 import { toJson } from "./json.ts";
+import { StatusError } from "./status_error.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**
  * Prints an error on standard error, as `{"error": {"message": ..., "code": ...}}` with `--json`, and
- * gives the exit status: 2 for a wrong command line, else 1.
+ * gives the exit status: 2 for a wrong command line, the error's own where it has one, else 1.
  */
 export function reportFailure(
   error: unknown,
@@ -19,14 +20,19 @@ export function reportFailure(
   json: boolean,
   terminal: Terminal,
 ): number {
-  const status = error instanceof UsageError ? 2 : 1;
+  const status = statusOf(error);
   if (json) {
     terminal.warn(toJson({ error: describe(error) }));
     return status;
   }
   terminal.warn(`${terminal.errorStyles.red(`${command}:`)} ${messageOf(error)}`);
-  if (status === 2) terminal.warn(`Try "${command} --help".`);
+  if (error instanceof UsageError) terminal.warn(`Try "${command} --help".`);
   return status;
+}
+
+function statusOf(error: unknown): number {
+  if (error instanceof UsageError) return 2;
+  return error instanceof StatusError ? error.status : 1;
 }
 
 function messageOf(error: unknown): string {
