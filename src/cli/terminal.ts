@@ -5,6 +5,7 @@
  */
 
 import process from "node:process";
+import { setImmediate } from "node:timers";
 
 /** A way to colour text; the same text where there are no colours. */
 export type Style = (text: string) => string;
@@ -17,7 +18,7 @@ export interface Terminal {
   warn(text: string): void;
   /**
    * Writes bytes to standard output, and waits until they are taken: the buffer is free again then.
-   * Rejects when a signal comes first.
+   * Rejects when they cannot be written, or a signal comes first.
    */
   write(bytes: Uint8Array): Promise<void>;
   /** Whether standard output is a terminal. */
@@ -70,7 +71,8 @@ function writeAll(
     signal.addEventListener("abort", stop);
     stream.write(bytes, (error) => {
       signal.removeEventListener("abort", stop);
-      if (error) reject(error);
+      // The event of the same error comes behind the call, and is not to come to nobody.
+      if (error) setImmediate(reject, error);
       else resolve();
     });
   });
@@ -88,17 +90,24 @@ export function openTerminal(): Terminal & Disposable {
     process.on(name, handler);
     return () => process.off(name, handler);
   });
-  // A reader that has enough, as `head`, is no failure.
-  const gone = (error: Error & { code?: string }) => {
-    if (error.code === "EPIPE") process.exit(0);
-    throw error;
-  };
-  process.stdout.on("error", gone);
   const { stdout, stderr } = process;
+  let writes = 0;
+  const gone = (error: Error & { code?: string }) => {
+    // A reader that has enough, as `head`, is no failure.
+    if (error.code === "EPIPE") process.exit(0);
+    if (writes > 0) return;
+    stderr.write(`Standard output cannot be written: ${error.message}\n`);
+    process.exit(1);
+  };
+  stdout.on("error", gone);
   return {
     print: (text) => void stdout.write(`${text}\n`),
     warn: (text) => void stderr.write(`${text}\n`),
-    write: (bytes) => writeAll(stdout, bytes, controller.signal),
+    write: async (bytes) => {
+      writes++;
+      await writeAll(stdout, bytes, controller.signal);
+      writes--;
+    },
     outIsTerminal: stdout.isTTY === true,
     errorIsTerminal: stderr.isTTY === true,
     get columns() {
