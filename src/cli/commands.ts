@@ -9,6 +9,7 @@ import type { Command } from "./command.ts";
 import { completionsOf } from "./completions.ts";
 import { connect } from "./connect.ts";
 import { endpoint } from "./endpoint.ts";
+import { get } from "./get/command.ts";
 import { limits } from "./limits.ts";
 import { listen } from "./listen.ts";
 import { monitor } from "./monitor.ts";
@@ -33,5 +34,14 @@ There is no command that runs other programs over MPTCP: "mptcpize run PROGRAM" 
     { line: "check", summary: "What this machine can do" },
     { line: "help endpoint add", summary: "Help on one command" },
   ],
-  commands: [check, connect, listen, endpoint, limits, monitor, completionsOf(() => program)],
+  commands: [
+    check,
+    get,
+    connect,
+    listen,
+    endpoint,
+    limits,
+    monitor,
+    completionsOf(() => program),
+  ],
 };

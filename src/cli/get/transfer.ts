@@ -1,0 +1,125 @@
+/**
+ * One run of `get`: the request, its redirects, and the body of the answer.
+ *
+ * @module
+ */
+
+import type { MptcpClient, MptcpClientConnection } from "../../http/mod.ts";
+import { followRedirects } from "../../http/redirect.ts";
+import { portOf } from "../../http/unix_route.ts";
+import { sizeText } from "../quantities.ts";
+import { StatusError } from "../status_error.ts";
+import type { GetRequest } from "./request.ts";
+import { messageOf, requestFailure } from "./status.ts";
+
+/** As many as curl follows. */
+export const MAX_REDIRECTS = 50;
+
+/** Called as a request goes on. */
+export interface TransferEvents {
+  /** A request goes out. */
+  onRequest(request: GetRequest, url: URL): void;
+  /** An answer has begun; to a redirect too. */
+  onAnswer(response: Response, connection: MptcpClientConnection | null): void | Promise<void>;
+}
+
+/** An answer that has begun. */
+export interface Answer {
+  readonly url: URL;
+  readonly response: Response;
+  /** What it comes by; `null` where the runtime's own connections stand in. */
+  readonly connection: MptcpClientConnection | null;
+}
+
+/** Makes a request and gives the answer, that of the last one where redirects are followed. */
+export async function request(
+  client: MptcpClient,
+  asked: GetRequest,
+  follow: boolean,
+  signal: AbortSignal,
+  events: TransferEvents,
+): Promise<Answer> {
+  let url = asked.url;
+  let redirects = -1;
+  const once = async (to: URL, input: RequestInfo | URL, init: RequestInit) => {
+    url = to;
+    if (++redirects > MAX_REDIRECTS) {
+      throw new StatusError(47, `${asked.url}: more than ${MAX_REDIRECTS} redirects`);
+    }
+    const { method = asked.method, headers } = init;
+    const body = init.body as typeof asked.body ?? null;
+    events.onRequest({ url: to, method, headers: new Headers(headers), body }, to);
+    const response = await client.fetch(input, init);
+    await events.onAnswer(response, connectionTo(client, to));
+    return response;
+  };
+  const { method, headers, body } = asked;
+  try {
+    const init = { method, headers, body, signal };
+    const response = await (follow
+      ? followRedirects(url, init, once)
+      : once(url, url, { ...init, redirect: "manual" }));
+    return { url, response, connection: connectionTo(client, url) };
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    if (redirects > MAX_REDIRECTS) throw error;
+    throw requestFailure(error, url);
+  }
+}
+
+function connectionTo(client: MptcpClient, url: URL): MptcpClientConnection | null {
+  const name = url.hostname.replace(/^\[|\]$/g, "");
+  const port = portOf(url);
+  return client.connections().findLast((connection) =>
+    connection.hostname === name && connection.port === port
+  ) ?? null;
+}
+
+/** The bytes that are to come; `null` if the answer does not say, and if it has no body. */
+export function lengthOf({ headers, body, status }: Response): number | null {
+  if (body === null || status === 204 || status === 304) return null;
+  // What is compressed is longer than what was sent.
+  if (!/^(identity)?$/i.test(headers.get("content-encoding") ?? "")) return null;
+  const length = headers.get("content-length");
+  return length !== null && /^\d+$/.test(length) ? Number(length) : null;
+}
+
+/**
+ * Hands the body on, chunk by chunk, the next one when the last one is written.
+ *
+ * @throws {StatusError} status 18 unless all of it came.
+ */
+export async function carryBody(
+  { response, url }: Answer,
+  signal: AbortSignal,
+  write: (chunk: Uint8Array) => Promise<void>,
+): Promise<void> {
+  const length = lengthOf(response);
+  const reader = response.body?.getReader();
+  let count = 0;
+  const failure = (why: string) => {
+    const came = length === null ? sizeText(count) : `${sizeText(count)} of ${sizeText(length)}`;
+    return new StatusError(18, `${url.host}: ${why} after ${came} (${count} bytes)`);
+  };
+  const stop = () => void reader?.cancel().catch(() => {});
+  signal.addEventListener("abort", stop);
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const next = await reader?.read().catch((error) => {
+        if (signal.aborted) throw signal.reason;
+        throw failure(`the connection broke (${messageOf(error)})`);
+      });
+      signal.throwIfAborted();
+      if (next === undefined || next.done) break;
+      await write(next.value);
+      count += next.value.byteLength;
+    }
+  } catch (error) {
+    stop();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+  if (length !== null && count < length) throw failure("the connection ended");
+}
