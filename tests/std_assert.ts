@@ -36,6 +36,11 @@ export function assertStringIncludes(actual: string, expected: string, message?:
   std.assertStringIncludes(actual, expected, message);
 }
 
+/** Throws unless the pattern matches the text. */
+export function assertMatch(actual: string, expected: RegExp, message?: string): void {
+  std.assertMatch(actual, expected, message);
+}
+
 /** Throws unless the value is an instance of the class. */
 export function assertInstanceOf<T>(
   actual: unknown,

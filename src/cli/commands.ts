@@ -13,6 +13,7 @@ import { get } from "./get/command.ts";
 import { limits } from "./limits.ts";
 import { listen } from "./listen.ts";
 import { monitor } from "./monitor.ts";
+import { serve } from "./serve/command.ts";
 
 /** The name that the program is called by in its messages. */
 export const PROGRAM = "mptcp";
@@ -37,6 +38,7 @@ There is no command that runs other programs over MPTCP: "mptcpize run PROGRAM" 
   commands: [
     check,
     get,
+    serve,
     connect,
     listen,
     endpoint,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
 import { type Arguments, UsageError } from "../arguments.ts";
 import { StatusError } from "../status_error.ts";
