@@ -65,7 +65,7 @@ A certificate that the system does not trust can be trusted by --cacert; there i
       many: true,
       summary: 'Send a header "Name: value"',
     },
-    { name: "location", short: "L", summary: "Follow redirects, at most 50" },
+    { name: "location", short: "L", summary: "Follow redirects, at most 20" },
     { name: "silent", short: "s", summary: "Print no progress and no errors" },
     { name: "show-error", short: "S", summary: "Print errors, with --silent" },
     {

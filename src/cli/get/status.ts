@@ -35,6 +35,7 @@ const NAME_CODES = /^(ENOTFOUND|ENODATA|EAI_)/;
 
 /** Words of the runtimes' own errors, which have no codes that both share. */
 const WORDS: readonly (readonly [pattern: RegExp, status: number])[] = [
+  [/more than \d+ redirects/, 47],
   [/certificate|_CERT\b|CERT_|ALTNAME|UNABLE_TO_/i, 60],
   [/\btls\b|handshake|corrupt message|EPROTO|fatal alert/i, 35],
   [/invalid HTTP|Malformed_HTTP|parsed/i, 8],
@@ -56,6 +57,7 @@ export function requestFailure(error: unknown, url: URL): StatusError {
 
 const HINTS: Readonly<Record<number, string>> = {
   8: "what the server says is not HTTP",
+  47: "too many redirects",
   52: "the server closed the connection without an answer",
   56: "the server broke the connection off before an answer",
 };

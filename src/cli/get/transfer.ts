@@ -12,9 +12,6 @@ import { StatusError } from "../status_error.ts";
 import type { GetRequest } from "./request.ts";
 import { messageOf, requestFailure } from "./status.ts";
 
-/** As many as curl follows. */
-export const MAX_REDIRECTS = 50;
-
 /** Called as a request goes on. */
 export interface TransferEvents {
   /** A request goes out. */
@@ -40,12 +37,8 @@ export async function request(
   events: TransferEvents,
 ): Promise<Answer> {
   let url = asked.url;
-  let redirects = -1;
   const once = async (to: URL, input: RequestInfo | URL, init: RequestInit) => {
     url = to;
-    if (++redirects > MAX_REDIRECTS) {
-      throw new StatusError(47, `${asked.url}: more than ${MAX_REDIRECTS} redirects`);
-    }
     const { method = asked.method, headers } = init;
     const body = init.body as typeof asked.body ?? null;
     events.onRequest({ url: to, method, headers: new Headers(headers), body }, to);
@@ -62,7 +55,6 @@ export async function request(
     return { url, response, connection: connectionTo(client, url) };
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    if (redirects > MAX_REDIRECTS) throw error;
     throw requestFailure(error, url);
   }
 }

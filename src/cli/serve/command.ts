@@ -6,6 +6,7 @@
 
 import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseAddress } from "../../../mod.ts";
 import { type MptcpServer, serveMptcp, type ServeMptcpOptions } from "../../http/mod.ts";
 import { formatHostPort } from "../../socket.ts";
@@ -204,9 +205,5 @@ async function drained(
   const ends = Promise.all(servers.map((server) => server.shutdown())).then(() => isOver = true);
   while (!isOver && running.size > 0) await delay(50);
   // Clients that keep their end open would keep Bun's server.
-  await Promise.race([ends, delay(GRACE)]);
-}
-
-function delay(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+  await Promise.race([ends, delay(GRACE, undefined, { ref: false })]);
 }
