@@ -4,6 +4,7 @@
  * @module
  */
 
+import { bench } from "./bench/command.ts";
 import { check } from "./check.ts";
 import type { Command } from "./command.ts";
 import { completionsOf } from "./completions.ts";
@@ -41,6 +42,7 @@ There is no command that runs other programs over MPTCP: "mptcpize run PROGRAM" 
     serve,
     connect,
     listen,
+    bench,
     endpoint,
     limits,
     monitor,

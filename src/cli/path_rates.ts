@@ -28,6 +28,11 @@ export function pathText({ localAddr, remoteAddr }: Subflow): string {
   return `${localAddr.hostname} > ${remoteAddr.hostname}`;
 }
 
+/** Those that are connected: others may have no addresses yet, or no more. */
+export function connected(subflows: readonly Subflow[]): Subflow[] {
+  return subflows.filter(({ tcp }) => tcp.state !== "CLOSE" && tcp.state !== "SYN_SENT");
+}
+
 interface Sample {
   readonly time: number;
   readonly bytes: number;
@@ -57,7 +62,7 @@ export class PathRates {
   /** Adds what there is now, and gives every path that there was, in the order in which they came. */
   sample(subflows: readonly Subflow[], time: number): PathRate[] {
     for (const known of this.#known.values()) known.isOpen = false;
-    for (const subflow of subflows) this.#add(subflow, time);
+    for (const subflow of connected(subflows)) this.#add(subflow, time);
     const paths = new Map<string, PathRate>();
     for (const known of this.#known.values()) {
       const { path, isOpen, samples } = known;

@@ -5,7 +5,7 @@
  */
 
 import type { Subflow } from "../../types.ts";
-import { pathText, subflowKey } from "../path_rates.ts";
+import { connected, pathText, subflowKey } from "../path_rates.ts";
 
 /** Milliseconds without a byte after which a path has fallen silent. */
 const SILENCE = 1500;
@@ -31,7 +31,8 @@ export class PathWatch {
   #isSilent = false;
 
   /** Takes what there is at a time, in milliseconds, and gives what there is to say about it. */
-  update(subflows: readonly Subflow[], time: number): string[] {
+  update(all: readonly Subflow[], time: number): string[] {
+    const subflows = connected(all);
     const said: string[] = [];
     const present = new Set(subflows.map(subflowKey));
     const grown = subflows.filter((subflow) => this.#grow(subflow, time, said));

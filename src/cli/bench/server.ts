@@ -1,0 +1,185 @@
+/**
+ * `bench server`: the other end of benchmarks.
+ *
+ * @module
+ */
+
+import { listenMptcp } from "../../../mod.ts";
+import { formatHostPort } from "../../socket.ts";
+import type { MptcpConn, MptcpListener } from "../../types.ts";
+import type { Arguments } from "../arguments.ts";
+import type { Command } from "../command.ts";
+import { rateText, sizeText } from "../quantities.ts";
+import { interruptedStatus, type Terminal } from "../terminal.ts";
+import { listenOptions } from "./addresses.ts";
+import { type Hello, Lines, PeerError, readHello, type StreamHello } from "./protocol.ts";
+import { cpuText } from "./report.ts";
+import { type Job, Traffic } from "./streams.ts";
+
+/** Milliseconds that a connection has to say what it is for, and a test to begin. */
+const PATIENCE = 5000;
+
+/** The command. */
+export const benchServer: Command = {
+  name: "server",
+  summary: "Wait for benchmarks, one after the other",
+  operands: "[ADDRESS]",
+  count: { min: 0, max: 1 },
+  details:
+    "ADDRESS is all addresses, port 5201, by default. Standard output has a line for each test.",
+  options: [{ name: "once", summary: "End after one test" }],
+  examples: [
+    { line: "bench server", summary: "At port 5201" },
+    { line: "bench server mptcp@10.0.0.1:7000", summary: "MPTCP or nothing" },
+  ],
+  run: runServer,
+};
+
+async function runServer(args: Arguments, terminal: Terminal): Promise<number> {
+  using listener = listenMptcp(listenOptions(args.operands[0]));
+  const { addr, protocol, fallback } = listener;
+  const why = fallback === null ? "" : ` (${fallback.detail})`;
+  terminal.warn(
+    `Waiting at ${formatHostPort(addr.hostname, addr.port)} over ${protocol.toUpperCase()}${why}`,
+  );
+  return await new BenchServer(listener, args, terminal).run();
+}
+
+/** A test that is under way, or waits for its streams. */
+interface Test {
+  readonly hello: Hello;
+  readonly streams: MptcpConn[];
+  readonly isComplete: () => void;
+}
+
+class BenchServer {
+  readonly #listener: MptcpListener;
+  readonly #args: Arguments;
+  readonly #terminal: Terminal;
+  readonly #open = new Set<MptcpConn>();
+  #test: Test | null = null;
+
+  constructor(listener: MptcpListener, args: Arguments, terminal: Terminal) {
+    this.#listener = listener;
+    this.#args = args;
+    this.#terminal = terminal;
+  }
+
+  async run(): Promise<number> {
+    const { signal } = this.#terminal;
+    const stop = () => {
+      this.#listener.close();
+      for (const conn of this.#open) conn[Symbol.dispose]();
+    };
+    signal.addEventListener("abort", stop);
+    const running: Promise<void>[] = [];
+    for await (const conn of this.#listener) running.push(this.#welcome(conn));
+    await Promise.all(running);
+    signal.removeEventListener("abort", stop);
+    return signal.aborted ? interruptedStatus(signal) : 0;
+  }
+
+  /** Finds out what a connection is for. Never rejects. */
+  async #welcome(conn: MptcpConn): Promise<void> {
+    this.#open.add(conn);
+    const timer = setTimeout(() => conn[Symbol.dispose](), PATIENCE);
+    let isStream = false;
+    try {
+      const lines = new Lines(conn);
+      const hello = readHello(await lines.next());
+      clearTimeout(timer);
+      if (hello === null) throw new PeerError("it speaks no benchmark, or one of another version");
+      if (hello.type === "test") await this.#run(hello, lines);
+      else isStream = this.#join(hello, conn);
+    } catch (error) {
+      if (this.#terminal.signal.aborted) return;
+      const { hostname, port } = conn.remoteAddr;
+      const who = formatHostPort(hostname, port);
+      this.#terminal.warn(`${who}: ${error instanceof Error ? error.message : String(error)}`);
+    } finally {
+      clearTimeout(timer);
+      if (!isStream) {
+        this.#open.delete(conn);
+        conn[Symbol.dispose]();
+      }
+    }
+  }
+
+  /** Takes a stream into the test that it is of. */
+  #join({ id }: StreamHello, conn: MptcpConn): boolean {
+    const test = this.#test;
+    if (test?.hello.id !== id || test.streams.length >= test.hello.streams) {
+      throw new PeerError("its stream is of no test here");
+    }
+    test.streams.push(conn);
+    if (test.streams.length === test.hello.streams) test.isComplete();
+    return true;
+  }
+
+  async #run(hello: Hello, lines: Lines): Promise<void> {
+    if (this.#test !== null) {
+      await lines.send({ ok: false, reason: "the server is busy with another test" });
+      return;
+    }
+    const streams: MptcpConn[] = [];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#test = { hello, streams, isComplete: resolve };
+    try {
+      await lines.send({ ok: true });
+      await inTime(promise, "its streams did not come");
+      await this.#measure(hello, lines, streams);
+    } finally {
+      this.#test = null;
+      for (const conn of streams) {
+        this.#open.delete(conn);
+        conn[Symbol.dispose]();
+      }
+    }
+    if (this.#args.has("once")) this.#listener.close();
+  }
+
+  async #measure(hello: Hello, lines: Lines, streams: readonly MptcpConn[]): Promise<void> {
+    const traffic = new Traffic(streams, jobOf(hello));
+    // The client goes on holding the connection until it has the figures.
+    const gone = lines.next().catch(() => null).then(() => {
+      for (const conn of streams) conn[Symbol.dispose]();
+      throw new PeerError("the client is gone in the middle of the test");
+    });
+    gone.catch(() => {});
+    // Ready: the client's clock and ours begin together.
+    await lines.send({ ok: true });
+    await Promise.race([traffic.run(), gone]);
+    const figures = traffic.figures();
+    const protocol = streams.every((conn) => conn.protocol === "mptcp") ? "mptcp" : "tcp";
+    const { hostname } = lines.conn.remoteAddr;
+    await lines.send(figures);
+    if (this.#args.has("json")) {
+      const { direction, streams } = hello;
+      this.#terminal.print(
+        JSON.stringify({ remote: hostname, direction, streams, protocol, ...figures }),
+      );
+    } else {
+      const bytes = figures.sent + figures.received;
+      this.#terminal.print(
+        `${hostname}  ${hello.direction}  ${protocol.toUpperCase()}  ${sizeText(bytes)}  ` +
+          `${rateText(bytes / figures.seconds)}  ${cpuText(figures)}`,
+      );
+    }
+  }
+}
+
+function jobOf({ direction, seconds, bytes }: Hello): Job {
+  return { sends: direction !== "upload", receives: direction !== "download", seconds, bytes };
+}
+
+async function inTime<T>(promise: Promise<T>, message: string): Promise<T> {
+  let timer;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new PeerError(message)), PATIENCE);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
