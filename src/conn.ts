@@ -92,6 +92,11 @@ export class Conn implements MptcpConn {
     return this.#stream.fd;
   }
 
+  /** What it reads and writes by, for this module's own use. */
+  get stream(): Stream {
+    return this.#stream;
+  }
+
   get localAddr(): NetAddr {
     return toNetAddr(this.#localSockaddr ??= localSockaddr(this.#stream.fd));
   }

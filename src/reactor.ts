@@ -121,6 +121,11 @@ export class Reactor {
   /** As {@linkcode begin}, but `onReady` is called in the next round whatever happens. */
   defer(source: Source): void {
     this.begin(source);
+    this.again(source);
+  }
+
+  /** Has the `onReady` of a source that waits called in the next round, whatever happens. */
+  again(source: Source): void {
     this.#deferred.push(source);
     if (this.#state !== "armed") return;
     this.#waker.disarm();

@@ -7,9 +7,11 @@
 
 import {
   CLONE_NEWNET,
+  linger,
   O_CLOEXEC,
   O_RDONLY,
   SO_ERROR,
+  SO_LINGER,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
@@ -105,6 +107,13 @@ export function getOption(fd: number, level: number, optname: number, value: Uin
 export function takeSocketError(fd: number): number {
   const error = getIntOption(fd, SOL_SOCKET, SO_ERROR);
   return error < 0 ? error : -error;
+}
+
+/** Makes `close` of a socket reset its connection, and drop what was not sent yet. */
+export function resetOnClose(fd: number): void {
+  const value = new Uint8Array(linger.size);
+  new DataView(value.buffer).setInt32(linger.l_onoff, 1, true);
+  libc().setsockopt(fd, SOL_SOCKET, SO_LINGER, value);
 }
 
 /** The sockaddr of this end. */

@@ -84,6 +84,7 @@ export class Stream extends Source {
   readonly #reactor: Reactor = reactor();
   readonly #reads = new Queue();
   readonly #writes = new Queue();
+  #watcher: (() => void) | null = null;
 
   /** Connects to a sockaddr. */
   async connect(sockaddr: Uint8Array): Promise<void> {
@@ -135,6 +136,36 @@ export class Stream extends Source {
     if (result < 0) throw systemError("shutdown", result);
   }
 
+  /**
+   * Has `watcher` called after every event, instead of operations that wait; `null` ends that. It
+   * tries what `readable` and `writable` say may succeed, by the methods that never wait.
+   */
+  watch(watcher: (() => void) | null): void {
+    if (this.#watcher === null && watcher !== null) this.#reactor.begin(this);
+    if (this.#watcher !== null && watcher === null) this.#reactor.end(this);
+    this.#watcher = watcher;
+  }
+
+  /** Has the watcher called in the next round: there is more to do than one round should. */
+  watchAgain(): void {
+    this.#reactor.again(this);
+  }
+
+  /** Reads what there is: the number of bytes, 0 at the end of the stream, or `-errno`. */
+  tryRead(buf: Uint8Array): number {
+    return this.#recv(buf);
+  }
+
+  /** Writes what there is room for: the number of bytes, or `-errno`. */
+  tryWrite(buf: Uint8Array): number {
+    return this.#send(buf);
+  }
+
+  /** Ends the outgoing direction: 0 or `-errno`. */
+  tryCloseWrite(): number {
+    return libc().shutdown(this.fd, SHUT_WR);
+  }
+
   /** Closes the descriptor and rejects what waits. */
   close(): void {
     const fd = this.#takeFd();
@@ -160,6 +191,7 @@ export class Stream extends Source {
   override onReady(): void {
     while (this.readable && !this.#reads.isEmpty && this.#retry(this.#reads));
     while (this.writable && !this.#writes.isEmpty && this.#retry(this.#writes));
+    this.#watcher?.();
   }
 
   /** Makes the call of the first operation again; false if it would still block. */
@@ -233,6 +265,7 @@ export class Stream extends Source {
   }
 
   #interrupt(): void {
+    this.watch(null);
     for (const queue of [this.#reads, this.#writes]) {
       while (!queue.isEmpty) {
         this.#reactor.end(this);

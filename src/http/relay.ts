@@ -4,8 +4,7 @@
  * @module
  */
 
-import { linger, SO_LINGER, SOL_SOCKET } from "../../ffi/abi.ts";
-import { libc } from "../../ffi/runtime.ts";
+import { resetOnClose } from "../socket.ts";
 import type { Stream } from "../stream.ts";
 import type { MptcpConn } from "../types.ts";
 
@@ -108,9 +107,7 @@ export class Relay {
 
   /** The connection broke: `fetch` must not take what it has for the whole. */
   #reset(): void {
-    const value = new Uint8Array(linger.size);
-    new DataView(value.buffer).setInt32(linger.l_onoff, 1, true);
-    if (this.#local.fd >= 0) libc().setsockopt(this.#local.fd, SOL_SOCKET, SO_LINGER, value);
+    if (this.#local.fd >= 0) resetOnClose(this.#local.fd);
     this.close();
   }
 }

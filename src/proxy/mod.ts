@@ -1,0 +1,33 @@
+/**
+ * A proxy of connections that speaks MPTCP on either side: to bring it in front of servers that know
+ * TCP alone, or to reach servers by several paths from programs that know TCP alone.
+ *
+ * ```ts
+ * import { proxyMptcp } from "@multipath/mptcp/proxy";
+ *
+ * await using proxy = proxyMptcp({
+ *   front: "mptcp@127.0.0.1:0",
+ *   back: ["tcp@127.0.0.1:8001", "tcp@127.0.0.1:8002"],
+ * });
+ * console.log(proxy.fronts, proxy.stats().active);
+ * ```
+ *
+ * @module
+ */
+
+export { proxyMptcp } from "./proxy.ts";
+export type {
+  AcceptProxyOptions,
+  MptcpProxy,
+  OneOrMore,
+  ProxyBackend,
+  ProxyConnection,
+  ProxyEnd,
+  ProxyFront,
+  ProxyHeaderVersion,
+  ProxyMptcpOptions,
+  ProxyReport,
+  ProxyShutdownOptions,
+  ProxySide,
+  ProxyStats,
+} from "./types.ts";

@@ -1,0 +1,176 @@
+/**
+ * Carrying bytes between the two sides of a connection, both ways, until both have ended.
+ *
+ * The two descriptors are watched rather than read: nothing is held for a side that is silent, and one
+ * buffer of this thread serves all connections. What the other side has no room for is kept, and no
+ * more is read until it has gone: a slow reader costs at most one buffer.
+ *
+ * @module
+ */
+
+import { ERRNO } from "../../ffi/errno.ts";
+import { reactor } from "../reactor.ts";
+import { systemError, takeSocketError } from "../socket.ts";
+import type { Stream } from "../stream.ts";
+
+/** The sides of a connection. */
+export type SideName = "client" | "backend";
+
+/** How a relay ended; of a side that broke off, which, and why. */
+export type Outcome = null | { readonly side: SideName; readonly error: unknown };
+
+/** What carries bytes. */
+export interface Relay {
+  /** Carries until the end. Never rejects. */
+  run(): Promise<Outcome>;
+  /** Carries nothing more; `run` resolves with this. The connections are left as they are. */
+  stop(outcome: Outcome): void;
+}
+
+/** What a relay tells, and what goes ahead of the client's bytes. */
+export interface RelayJob {
+  /** Bytes for the backend before all others. */
+  readonly head: Uint8Array;
+  /** Called when bytes have been read from a side. */
+  onBytes(side: SideName, count: number): void;
+  /** Called when bytes have been written to a side. */
+  onProgress(): void;
+  /** Called when the stream of a side has ended. */
+  onEnd(side: SideName): void;
+}
+
+/** Bytes that are read at once. */
+export const BUFFER_SIZE: number = 128 * 1024;
+
+const WOULD_BLOCK = -ERRNO.EAGAIN;
+const NOTHING = new Uint8Array(0);
+
+let shared: Uint8Array | undefined;
+
+/** One way through the relay. */
+interface Way {
+  readonly from: Stream;
+  readonly to: Stream;
+  readonly source: SideName;
+  /** Bytes that have been read and not been written. */
+  rest: Uint8Array;
+  /** The source has ended its stream. */
+  hasEnded: boolean;
+  /** Nothing more goes this way. */
+  isOver: boolean;
+}
+
+/** {@linkcode Relay} between descriptors. */
+export class KernelRelay implements Relay {
+  readonly #job: RelayJob;
+  readonly #ways: readonly [Way, Way];
+  readonly #result: PromiseWithResolvers<Outcome> = Promise.withResolvers();
+  #isOver = false;
+  /** The side that took no more bytes: what it has sent before still goes on. */
+  #broken: Outcome = null;
+
+  constructor(client: Stream, backend: Stream, job: RelayJob) {
+    this.#job = job;
+    const way = { rest: NOTHING, hasEnded: false, isOver: false };
+    this.#ways = [
+      { ...way, from: client, to: backend, source: "client", rest: job.head },
+      { ...way, from: backend, to: client, source: "backend" },
+    ];
+  }
+
+  run(): Promise<Outcome> {
+    try {
+      for (const { from } of this.#ways) from.watch(this.#move);
+      this.#move();
+    } catch (error) {
+      this.stop({ side: "client", error });
+    }
+    return this.#result.promise;
+  }
+
+  stop(outcome: Outcome): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    for (const { from } of this.#ways) if (from.fd >= 0) from.watch(null);
+    this.#result.resolve(outcome);
+  }
+
+  /** Moves what can be moved. An arrow function: it is what watches. */
+  readonly #move = (): void => {
+    for (const way of this.#ways) {
+      if (!this.#isOver && !way.isOver) this.#carry(way);
+    }
+    if (this.#ways.every(({ isOver }) => isOver)) this.stop(this.#broken);
+  };
+
+  #carry(way: Way): void {
+    const { from, to } = way;
+    while (!this.#isOver && !way.isOver) {
+      if (!to.writable) return this.#lookForReset(from, way.source);
+      if (way.rest.byteLength > 0) {
+        this.#write(way, way.rest);
+      } else if (way.hasEnded) {
+        this.#end(way);
+      } else {
+        if (!from.readable) return;
+        if (reactor().budget-- <= 0) return from.watchAgain();
+        this.#read(way);
+      }
+    }
+  }
+
+  #read(way: Way): void {
+    const buf = shared ??= new Uint8Array(BUFFER_SIZE);
+    const count = way.from.tryRead(buf);
+    if (count === WOULD_BLOCK) return;
+    if (count < 0) return this.#onReadError(way, systemError("recv", count));
+    if (count === 0) {
+      way.hasEnded = true;
+      this.#job.onEnd(way.source);
+      return;
+    }
+    this.#job.onBytes(way.source, count);
+    this.#write(way, count === buf.byteLength ? buf : buf.subarray(0, count));
+  }
+
+  #write(way: Way, bytes: Uint8Array): void {
+    const count = way.to.tryWrite(bytes);
+    if (count < 0 && count !== WOULD_BLOCK) {
+      return this.#onWriteError(way, systemError("send", count));
+    }
+    const written = Math.max(count, 0);
+    if (written > 0) this.#job.onProgress();
+    if (written === bytes.byteLength) way.rest = NOTHING;
+    // The shared buffer serves others meanwhile: what is in it is copied, once.
+    else way.rest = bytes === way.rest ? bytes.subarray(written) : bytes.slice(written);
+  }
+
+  /** The source has ended and all has been written: the destination is told. */
+  #end(way: Way): void {
+    way.isOver = true;
+    // It fails where the connection is broken, which reading from there tells.
+    if (this.#broken === null) way.to.tryCloseWrite();
+  }
+
+  #onReadError(way: Way, error: unknown): void {
+    this.stop(this.#broken ?? { side: way.source, error });
+  }
+
+  /** A server that refuses an upload has answered before it broke off: the answer still goes on. */
+  #onWriteError(way: Way, error: unknown): void {
+    const other = way.source === "client" ? "backend" : "client";
+    if (this.#broken !== null) return this.stop(this.#broken);
+    this.#broken = { side: other, error };
+    way.isOver = true;
+    way.rest = NOTHING;
+    way.to.readable = true;
+    way.to.watchAgain();
+  }
+
+  /** A side that is not read because the other is slow tells of a reset by its event alone. */
+  #lookForReset(from: Stream, side: SideName): void {
+    if (!from.ended || this.#broken !== null) return;
+    const error = takeSocketError(from.fd);
+    if (error < 0) this.stop({ side, error: systemError("recv", error) });
+  }
+}
