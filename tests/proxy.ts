@@ -40,6 +40,11 @@ export class TestBackend implements AsyncDisposable {
     this.#running = this.#run(serve);
   }
 
+  /** Connections that it serves. */
+  get active(): number {
+    return this.#conns.size;
+  }
+
   async #run(serve: Serve): Promise<void> {
     const served: Promise<void>[] = [];
     for await (const conn of this.#listener) {

@@ -469,7 +469,13 @@ test("shutdown takes no more connections, and lets those that are open finish", 
   using client = await proxy.connect();
   await client.write(bytesOf("x"));
   await readUpTo(client, 1);
+  // Connected, and not yet accepted.
+  using last = await proxy.connect();
   const ending = proxy.proxy.shutdown();
+  await last.write(bytesOf("z"));
+  assertEquals(await readUpTo(last, 1), bytesOf("z"));
+  last.close();
+  await delay(50);
   const error = await assertRejects(() => proxy.connect(), MptcpError);
   assertEquals(error.code, "ECONNREFUSED");
   await client.write(bytesOf("y"));
@@ -477,7 +483,21 @@ test("shutdown takes no more connections, and lets those that are open finish", 
   await client.closeWrite();
   assertEquals(await readToEnd(client), bytesOf(""));
   assertEquals(await ending, 0);
-  assertEquals(proxy.reports.map(({ end }) => end), ["closed"]);
+  assertEquals(proxy.reports.map(({ end }) => end), ["closed", "closed"]);
+});
+
+test("shutdown takes what waits in the backlog, and refuses nobody who was let in", async () => {
+  await using backend = new TestBackend(undefined, { tcpBacklog: 1000 });
+  await using proxy = new TestProxy({ back: backend.address });
+  const clients = await Promise.all(Array.from({ length: 100 }, () => proxy.connect()));
+  const ending = proxy.proxy.shutdown();
+  await Promise.all(clients.map(async (client) => {
+    await client.write(bytesOf("x"));
+    assertEquals(await readUpTo(client, 1), bytesOf("x"));
+    client.close();
+  }));
+  await ending;
+  assertEquals(proxy.proxy.stats().total, 100);
 });
 
 test("shutdown resets what is left after the deadline", async () => {

@@ -14,6 +14,7 @@ import { get } from "./get/command.ts";
 import { limits } from "./limits.ts";
 import { listen } from "./listen.ts";
 import { monitor } from "./monitor.ts";
+import { proxyCommand } from "./proxy.ts";
 import { serve } from "./serve/command.ts";
 
 /** The name that the program is called by in its messages. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { clearTimeout, setTimeout } from "node:timers";
+import { clearTimeout, setImmediate, setTimeout } from "node:timers";
 import { MptcpError } from "../error.ts";
 import { formatHostPort } from "../socket.ts";
 import type { MptcpConn, MptcpListener } from "../types.ts";
@@ -24,6 +24,12 @@ import type {
 
 /** Milliseconds until the next try where accepting failed. */
 const ACCEPT_PAUSE = 100;
+
+/**
+ * Turns of the event loop between the wish to stop and the end of listening: closing a listener
+ * resets the connections that wait in its backlog, so these are taken first.
+ */
+const LAST_ROUNDS = 4;
 
 /**
  * Listens, and passes every connection on to a backend: MPTCP or TCP on either side, as the addresses
@@ -138,6 +144,7 @@ class Proxy implements MptcpProxy {
   }
 
   async shutdown({ deadline = Infinity }: ProxyShutdownOptions = {}): Promise<number> {
+    for (let i = 0; i < LAST_ROUNDS; i++) await new Promise((resolve) => setImmediate(resolve));
     this.#stopListening();
     let cut = 0;
     const timer = deadline === Infinity ? undefined : setTimeout(() => {

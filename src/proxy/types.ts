@@ -238,7 +238,8 @@ export interface MptcpProxy extends AsyncDisposable {
   /** The connections that are served now. */
   connections(): ProxyConnection[];
   /**
-   * Stops listening, lets connections finish, and resolves when they have.
+   * Takes the connections that wait in the backlog, stops listening, lets connections finish, and
+   * resolves when they have.
    *
    * @returns How many connections were cut off because the deadline had passed.
    */
