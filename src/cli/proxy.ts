@@ -153,7 +153,7 @@ function readOptions(args: Arguments, log: ProxyLog): ProxyMptcpOptions {
     reusePort: args.has("reuse-port"),
     acceptProxy: args.has("accept-proxy") && (timeout === undefined ? true : { timeout }),
     socketOptions: maxSegment === undefined ? {} : { maxSegment },
-    onClose: (report) => log.connection(report),
+    ...(!args.has("quiet") && { onClose: (report) => log.connection(report) }),
     onBackend: (backend) => log.print({ event: "backend", ...backend }),
     onError: (error) => log.print({ event: "error", error }),
   };

@@ -46,7 +46,6 @@ export class ProxyLog {
 
   /** Prints a connection that is over. */
   connection(report: ProxyReport): void {
-    if (this.#quiet) return;
     const fields = this.#json ? plain({ ...report }) : pairsOfReport(report);
     this.#terminal.print(this.#line("connection", fields));
   }

@@ -54,7 +54,7 @@ export class PortableRelay implements Relay {
         this.#job.onBytes(source, count);
         await this.#write(to, buf.subarray(0, count));
       }
-      this.#job.onEnd(source);
+      this.#job.onEnd();
       await to.closeWrite();
     } catch (error) {
       this.stop({ side, error });

@@ -35,8 +35,8 @@ export interface RelayJob {
   onBytes(side: SideName, count: number): void;
   /** Called when bytes have been written to a side. */
   onProgress(): void;
-  /** Called when the stream of a side has ended. */
-  onEnd(side: SideName): void;
+  /** Called when the stream of the first side has ended. */
+  onEnd(): void;
 }
 
 /** Bytes that are read at once. */
@@ -125,8 +125,8 @@ export class KernelRelay implements Relay {
     if (count === WOULD_BLOCK) return;
     if (count < 0) return this.#onReadError(way, systemError("recv", count));
     if (count === 0) {
+      if (this.#ways.every(({ hasEnded }) => !hasEnded)) this.#job.onEnd();
       way.hasEnded = true;
-      this.#job.onEnd(way.source);
       return;
     }
     this.#job.onBytes(way.source, count);
@@ -148,8 +148,9 @@ export class KernelRelay implements Relay {
   /** The source has ended and all has been written: the destination is told. */
   #end(way: Way): void {
     way.isOver = true;
-    // It fails where the connection is broken, which reading from there tells.
-    if (this.#broken === null) way.to.tryCloseWrite();
+    // The second end is told by closing. It fails where the connection is broken, which reading tells.
+    const isLast = this.#ways.every(({ isOver }) => isOver);
+    if (!isLast && this.#broken === null) way.to.tryCloseWrite();
   }
 
   #onReadError(way: Way, error: unknown): void {
