@@ -41,6 +41,7 @@ There is no command that runs other programs over MPTCP: "mptcpize run PROGRAM" 
     check,
     get,
     serve,
+    proxyCommand,
     connect,
     listen,
     bench,
