@@ -63,6 +63,8 @@ for (
   const [words, message] of [
     [["--vrebose", "u"], "there is no option --vrebose; did you mean --verbose?"],
     [["-q", "u"], "there is no option -q"],
+    [["-vq", "u"], "there is no option -q"],
+    [["--quite=x", "u"], "there is no option --quite"],
     [[], "expected URL"],
     [["u", "w"], '"w" is one argument too many'],
     [["u", "-o"], "--output needs a value"],

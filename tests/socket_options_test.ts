@@ -1,8 +1,12 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
+  AF_INET,
+  AF_INET6,
   IP_FREEBIND,
   IP_TOS,
   IP_TRANSPARENT,
+  IPPROTO_MPTCP,
+  IPPROTO_TCP,
   IPV6_FREEBIND,
   IPV6_TCLASS,
   IPV6_TRANSPARENT,
@@ -27,11 +31,12 @@ import {
   TCP_NOTSENT_LOWAT,
 } from "../ffi/abi.ts";
 import { connectMptcp, listenMptcp, MptcpError } from "../mod.ts";
-import { getIntOption, getOption } from "../src/socket.ts";
+import { libc } from "../ffi/runtime.ts";
+import { getIntOption, getOption, openSocket } from "../src/socket.ts";
 import type { MptcpConn, SocketOptions } from "../src/types.ts";
 import process from "node:process";
 import { openFds, test } from "./harness.ts";
-import { connectedPair, LOOPBACKS } from "./sockets.ts";
+import { connectedPair, LOOPBACKS, type Pair } from "./sockets.ts";
 
 const notRoot = process.getuid?.() === 0 ? null : "this option needs CAP_NET_ADMIN";
 const MODES = ["prefer", "off"] as const;
@@ -171,6 +176,35 @@ for (const mptcp of MODES) {
     client.close();
     assertThrows(() => client.setNoDelay(), MptcpError, "Bad resource ID");
   });
+}
+
+for (const mptcp of MODES) {
+  for (const hostname of LOOPBACKS) {
+    test(`maxSegment is left as the kernel has it unless it is given, on ${hostname}, mptcp "${mptcp}"`, () => {
+      const domain = hostname === "::1" ? AF_INET6 : AF_INET;
+      using plain = listenMptcp({ hostname, mptcp });
+      using small = listenMptcp({ hostname, mptcp, socketOptions: { maxSegment: 1000 } });
+      const protocol = small.protocol === "mptcp" ? IPPROTO_MPTCP : IPPROTO_TCP;
+      const fresh = openSocket(domain, protocol);
+      const [untouched, ...sizes] = [fresh, plain.fd, small.fd].map((fd) =>
+        getIntOption(fd, SOL_TCP, TCP_MAXSEG)
+      );
+      libc().close(fresh);
+      assertEquals(sizes, [untouched!, 1000]);
+    });
+
+    test(`maxSegment holds for what either end sends, over ${hostname}, mptcp "${mptcp}"`, async () => {
+      const small = { mptcp, socketOptions: { maxSegment: 1000 } };
+      using neither = await connectedPair({ hostname, mptcp }, { mptcp });
+      using byServer = await connectedPair({ hostname, ...small }, { mptcp });
+      using byClient = await connectedPair({ hostname, mptcp }, small);
+      const sizes = ({ client, server }: Pair) =>
+        [client, server].map(({ fd }) => getIntOption(fd, SOL_TCP, TCP_MAXSEG) <= 1000);
+      assertEquals(sizes(neither), [false, false]);
+      assertEquals(sizes(byServer), [true, true]);
+      assertEquals(sizes(byClient), [true, true]);
+    });
+  }
 }
 
 function congestion({ fd }: MptcpConn): string {

@@ -33,7 +33,7 @@ export function parseArguments(command: Command, words: readonly string[]): Argu
     // All are collected, so that one which comes twice can be told.
     collect: withValue.map(({ name }) => name),
     alias: Object.fromEntries(options.flatMap(({ name, short }) => short ? [[short, name]] : [])),
-    unknown: (arg, key) => key === undefined || refuseOption(arg, options),
+    unknown: (arg, key) => key === undefined || refuseOption(arg, key, options),
   });
   const { _: operands, ...values } = parsed;
   for (const option of withValue) {
@@ -43,11 +43,13 @@ export function parseArguments(command: Command, words: readonly string[]): Argu
   return new Arguments(operands, values);
 }
 
-function refuseOption(arg: string, options: readonly Option[]): never {
-  const name = arg.replace(/^-+/, "").replace(/=.*/, "");
+function refuseOption(arg: string, key: string, options: readonly Option[]): never {
+  // Of letters that were written together, as "-vq", it is one that is wrong.
+  const option = arg.startsWith("--") ? arg.replace(/=.*/s, "") : `-${key}`;
+  const name = option.replace(/^-+/, "");
   const near = options.find((option) => distance(option.name, name) <= 2);
   throw new UsageError(
-    `there is no option ${arg.replace(/=.*/, "")}${near ? `; did you mean --${near.name}?` : ""}`,
+    `there is no option ${option}${near ? `; did you mean --${near.name}?` : ""}`,
   );
 }
 
