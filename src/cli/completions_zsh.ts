@@ -45,15 +45,15 @@ function nodeCase(name: string, { path, commands, options, operand }: Node): str
   // A message in the place of what is not known would keep options from being completed.
   if (operand !== null && operand.type === "other") specs.push(quote("*:operand:false"));
   else if (operand !== null) specs.push(quote(`*:operand:${action(name, operand)}`));
-  const options_ = `_arguments -s -S ${specs.join(" \\\n        ")}`;
-  if (commands.length === 0) return `    ("${path}")\n      ${options_}\n      ;;`;
+  const call = `_arguments -s -S ${specs.join(" \\\n        ")}`;
+  if (commands.length === 0) return `    ("${path}")\n      ${call}\n      ;;`;
   const described = commands.map(({ name, summary }) => quote(`${name}:${summary}`));
   return `    ("${path}")
       if ((CURRENT == 2)) && [[ "\${words[2]}" != -* ]]; then
         commands=(${described.join("\n          ")})
         _describe command commands
       else
-        ${options_}
+        ${call}
       fi
       ;;`;
 }

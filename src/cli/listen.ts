@@ -14,6 +14,7 @@ import { netnsOptions } from "./common_options.ts";
 import { ConnectionLog, tellListener } from "./connection_log.ts";
 import { reportFailure } from "./failure.ts";
 import { Input } from "./input.ts";
+import { ListenerGroup } from "./listener_group.ts";
 import {
   explainRefusal,
   NETCAT_OPTIONS,
@@ -66,17 +67,17 @@ async function run(args: Arguments, terminal: Terminal): Promise<number> {
   if (address.port === 0 && address.lastPort !== 0) {
     throw new UsageError("a range of ports begins at 1 or above");
   }
-  using doors = new Doors(listenOn(address, args));
-  for (const listener of doors.listeners) tellListener(listener, tellingOf(args), terminal);
+  using group = new ListenerGroup(listenOn(address, args));
+  for (const listener of group.listeners) tellListener(listener, tellingOf(args), terminal);
   const input = args.has("no-stdin") ? null : new Input();
   if (!args.has("keep-open")) {
-    using conn = await doors.next(terminal.signal);
-    doors.close();
+    using conn = await group.next(terminal.signal);
+    group.close();
     await talk(conn, input, args, terminal);
     return 0;
   }
   for (;;) {
-    using conn = await doors.next(terminal.signal);
+    using conn = await group.next(terminal.signal);
     try {
       await talk(conn, input, args, terminal);
     } catch (error) {
@@ -109,52 +110,5 @@ async function talk(
     await shuttle.run();
   } finally {
     log.end(shuttle.totals);
-  }
-}
-
-/** Several listeners, whose connections come one after the other. */
-class Doors implements Disposable {
-  readonly listeners: readonly MptcpListener[];
-  readonly #accepting: Map<MptcpListener, Promise<[MptcpListener, MptcpConn]>> = new Map();
-
-  constructor(listeners: readonly MptcpListener[]) {
-    this.listeners = listeners;
-  }
-
-  /** The next connection of any of them. */
-  async next(signal: AbortSignal): Promise<MptcpConn> {
-    signal.throwIfAborted();
-    const { promise: aborted, reject } = Promise.withResolvers<never>();
-    const stop = () => reject(signal.reason);
-    signal.addEventListener("abort", stop);
-    try {
-      for (const listener of this.listeners) this.#accept(listener);
-      const [listener, conn] = await Promise.race([aborted, ...this.#accepting.values()]);
-      this.#accepting.delete(listener);
-      return conn;
-    } finally {
-      signal.removeEventListener("abort", stop);
-    }
-  }
-
-  #accept(listener: MptcpListener): void {
-    if (this.#accepting.has(listener)) return;
-    const accepting = listener.accept().then((
-      conn,
-    ): [MptcpListener, MptcpConn] => [listener, conn]);
-    this.#accepting.set(listener, accepting);
-  }
-
-  /** Closes all, and what they have accepted and nobody has taken. */
-  close(): void {
-    for (const accepting of this.#accepting.values()) {
-      accepting.then(([, conn]) => conn.close(), () => {});
-    }
-    this.#accepting.clear();
-    for (const listener of this.listeners) listener[Symbol.dispose]();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 }
