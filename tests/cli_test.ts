@@ -189,3 +189,16 @@ test("the program has colours on a terminal, and none with NO_COLOR", {
     assertEquals(session.screen({ colours: true }).includes("\x1b[1mOptions:"), coloured);
   }
 });
+
+test("--allow-ffi is all that Deno has to allow, on a terminal too", {
+  only: { runtime: "deno", reason: "Bun has no permissions" },
+  skip: noTerminal,
+}, async () => {
+  const permissions = ["--no-prompt", "--allow-ffi"];
+  using session = new TerminalSession(mptcpCommand(["check"], { permissions }));
+  const screen = await session.until(/status [03]$/m);
+  assert(/^MPTCP/m.test(screen), screen);
+  const { status, stderr } = await mptcp(["check"], { permissions: ["--no-prompt"] });
+  assertEquals(status, 1);
+  assertStringIncludes(stderr, "mptcp check: Requires ffi access");
+});

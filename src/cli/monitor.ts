@@ -4,7 +4,6 @@
  * @module
  */
 
-import process from "node:process";
 import { MptcpError } from "../error.ts";
 import { type MptcpEvents, MptcpPathManager } from "../path_manager/mod.ts";
 import type { Arguments } from "./arguments.ts";
@@ -13,7 +12,7 @@ import { NETNS, netnsOptions } from "./common_options.ts";
 import { eventLine } from "./event_line.ts";
 import { toJson } from "./json.ts";
 import { Screen } from "./screen.ts";
-import type { Terminal } from "./terminal.ts";
+import { isDumb, type Terminal } from "./terminal.ts";
 import { look, RateMeter, trafficLines } from "./traffic_table.ts";
 
 const DEFAULT_INTERVAL = 1;
@@ -44,7 +43,7 @@ the path manager of the library does, with a "time".`,
 async function run(args: Arguments, terminal: Terminal): Promise<number> {
   const seconds = args.number("interval", { min: 0.1, integer: false }) ?? DEFAULT_INTERVAL;
   const netns = args.text("netns");
-  const onScreen = terminal.outIsTerminal && process.env.TERM !== "dumb" && !args.has("lines") &&
+  const onScreen = terminal.outIsTerminal && !isDumb() && !args.has("lines") &&
     !args.has("json");
   using paths = new MptcpPathManager(netnsOptions(netns));
   if (onScreen) return await new LiveTable(paths, netns, terminal).run(1000 * seconds);

@@ -51,7 +51,21 @@ function stylesFor(coloured: boolean): Styles {
 
 function isColoured(isTerminal: boolean): boolean {
   // https://no-color.org: present and not empty.
-  return isTerminal && !process.env.NO_COLOR && process.env.TERM !== "dumb";
+  return isTerminal && !environmentVariable("NO_COLOR") && !isDumb();
+}
+
+/** Whether the terminal calls itself one that knows no escape sequences. */
+export function isDumb(): boolean {
+  return environmentVariable("TERM") === "dumb";
+}
+
+/** A variable that Deno does not allow to read counts as not set. */
+function environmentVariable(name: string): string | undefined {
+  try {
+    return process.env[name];
+  } catch {
+    return undefined;
+  }
 }
 
 const STATUS = { SIGINT: 130, SIGTERM: 143 } as const;
