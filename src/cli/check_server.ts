@@ -12,7 +12,7 @@ import { dial } from "./dial.ts";
 import { hintLines } from "./check_support.ts";
 import { pause } from "./pause.ts";
 import { toJson } from "./json.ts";
-import { formatAddr, subflowJson, subflowLines } from "./subflow_table.ts";
+import { formatAddr, reportOf, subflowLines, type SubflowReport } from "./subflow_table.ts";
 import { pairLines } from "./table.ts";
 import type { Styles, Terminal } from "./terminal.ts";
 
@@ -23,7 +23,7 @@ const DEFAULT_TIMEOUT = 10;
 interface Finding extends Pick<MptcpConn, "protocol" | "fallback" | "localAddr" | "remoteAddr"> {
   readonly connectMilliseconds: number;
   readonly waitedMilliseconds: number;
-  readonly subflows: readonly Subflow[];
+  readonly subflows: readonly SubflowReport[];
   readonly hints: readonly string[];
 }
 
@@ -53,13 +53,11 @@ export async function checkServer(
     remoteAddr,
     connectMilliseconds: Math.round(connectMilliseconds * 10) / 10,
     waitedMilliseconds,
-    subflows,
+    subflows: subflows.map(reportOf),
     hints,
   };
   terminal.print(
-    args.has("json")
-      ? toJson({ ...finding, subflows: subflows.map(subflowJson) })
-      : findingLines(finding, terminal.styles).join("\n"),
+    args.has("json") ? toJson(finding) : findingLines(finding, terminal.styles).join("\n"),
   );
   return protocol === "mptcp";
 }

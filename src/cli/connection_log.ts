@@ -6,7 +6,7 @@
 
 import type { Fallback, MptcpConn, MptcpListener, Protocol, Subflow } from "../../mod.ts";
 import { toJson } from "./json.ts";
-import { formatAddr, subflowJson, subflowLines } from "./subflow_table.ts";
+import { formatAddr, reportOf, subflowLines, type SubflowReport } from "./subflow_table.ts";
 import type { Totals } from "./shuttle.ts";
 import type { Terminal } from "./terminal.ts";
 import { count, formatBytes } from "./units.ts";
@@ -42,7 +42,7 @@ export class ConnectionLog implements Disposable {
   readonly #terminal: Terminal;
   readonly #started: number = performance.now();
   /** By their ends; those that are gone too, as they were last seen. */
-  readonly #subflows: Map<string, Subflow> = new Map();
+  readonly #subflows: Map<string, SubflowReport> = new Map();
   readonly #open: Set<string> = new Set();
   readonly #timer: ReturnType<typeof setInterval> | undefined;
 
@@ -71,7 +71,7 @@ export class ConnectionLog implements Disposable {
     if (this.#telling === "nothing") return;
     this.#look();
     const { protocol, fallback } = this.#conn;
-    const subflows = [...this.#subflows.values()];
+    const subflows = this.#reports({ sent, received });
     const milliseconds = Math.round(performance.now() - this.#started);
     const moved = `sent ${formatBytes(sent)}, received ${formatBytes(received)}`;
     this.#tell(
@@ -82,7 +82,7 @@ export class ConnectionLog implements Disposable {
         milliseconds,
         sent,
         received,
-        subflows: subflows.map(subflowJson),
+        subflows,
       },
       [
         `Closed after ${milliseconds / 1000} s: ${protocol.toUpperCase()}, ${moved}, over ` +
@@ -103,7 +103,7 @@ export class ConnectionLog implements Disposable {
     const alive = this.#conn.subflows().filter(isAlive);
     const now = new Map(alive.map((subflow) => [keyOf(subflow), subflow]));
     for (const [key, subflow] of now) {
-      this.#subflows.set(key, subflow);
+      this.#note(key, reportOf(subflow));
       if (this.#open.has(key)) continue;
       this.#open.add(key);
       const { localAddr, remoteAddr } = subflow;
@@ -119,6 +119,23 @@ export class ConnectionLog implements Disposable {
       const { localAddr, remoteAddr } = gone;
       this.#tell({ event: "subflow-closed", localAddr, remoteAddr }, [`A subflow is gone: ${key}`]);
     }
+  }
+
+  /** A subflow that is closed has forgotten its figures. */
+  #note(key: string, report: SubflowReport): void {
+    const { state } = report;
+    const known = this.#subflows.get(key);
+    this.#subflows.set(
+      key,
+      known !== undefined && state === "CLOSE" ? { ...known, state } : report,
+    );
+  }
+
+  /** What is known in the end: of the only subflow all that moved, of several what was last seen. */
+  #reports({ sent, received }: Totals): SubflowReport[] {
+    const reports = [...this.#subflows.values()];
+    if (reports.length !== 1) return reports;
+    return [{ ...reports[0]!, bytesSent: sent, bytesReceived: received }];
   }
 
   #tell(event: Record<string, unknown>, lines: readonly string[]): void {

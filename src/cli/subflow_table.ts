@@ -25,22 +25,8 @@ export function formatAddr({ hostname, port }: Pick<NetAddr, "hostname" | "port"
   return formatHostPort(hostname, port);
 }
 
-/** A line for each subflow, under headings. */
-export function subflowLines(subflows: readonly Subflow[], styles: Styles): string[] {
-  const rows = subflows.map(({ localAddr, remoteAddr, tcp }) => [
-    formatAddr(localAddr),
-    formatAddr(remoteAddr),
-    tcp.state ?? "",
-    tcp.rtt === undefined ? "" : formatMicroseconds(tcp.rtt),
-    String(tcp.sndMss ?? ""),
-    formatBytes(sentBytes(tcp)),
-    formatBytes(receivedBytes(tcp)),
-  ]);
-  return tableLines(COLUMNS, rows, styles);
-}
-
-/** What JSON says of a subflow. */
-export interface SubflowJson {
+/** What is told of a subflow, in JSON as it is here. */
+export interface SubflowReport {
   readonly id?: number | undefined;
   readonly localAddr: NetAddr;
   readonly remoteAddr: NetAddr;
@@ -52,19 +38,25 @@ export interface SubflowJson {
   readonly bytesReceived: number;
 }
 
-/** A subflow for JSON: what stays meaningful outside of this program. */
-export function subflowJson({ id, localAddr, remoteAddr, tcp }: Subflow): SubflowJson {
+/** What of a subflow means something outside of this program. */
+export function reportOf({ id, localAddr, remoteAddr, tcp }: Subflow): SubflowReport {
   const { state, rtt, sndMss } = tcp;
-  return {
-    id,
-    localAddr,
-    remoteAddr,
-    state,
-    rtt,
-    sndMss,
-    bytesSent: sentBytes(tcp),
-    bytesReceived: receivedBytes(tcp),
-  };
+  const [bytesSent, bytesReceived] = [sentBytes(tcp), receivedBytes(tcp)];
+  return { id, localAddr, remoteAddr, state, rtt, sndMss, bytesSent, bytesReceived };
+}
+
+/** A line for each subflow, under headings. */
+export function subflowLines(subflows: readonly SubflowReport[], styles: Styles): string[] {
+  const rows = subflows.map((subflow) => [
+    formatAddr(subflow.localAddr),
+    formatAddr(subflow.remoteAddr),
+    subflow.state ?? "",
+    subflow.rtt === undefined ? "" : formatMicroseconds(subflow.rtt),
+    String(subflow.sndMss ?? ""),
+    formatBytes(subflow.bytesSent),
+    formatBytes(subflow.bytesReceived),
+  ]);
+  return tableLines(COLUMNS, rows, styles);
 }
 
 /** Bytes sent for the first time. */
