@@ -82,12 +82,19 @@ for (
     assertEquals([plain.status, plain.stdout], [1, ""]);
     assertStringIncludes(plain.stderr, "Operation not permitted");
     assertStringIncludes(plain.stderr, "CAP_NET_ADMIN");
-    const json = await mptcp([...words, "--json"], { prefix });
-    assertEquals([json.status, JSON.parse(json.stderr).error.code], [1, "EPERM"]);
-    const listed = await mptcp(["endpoint", "list"], { prefix });
-    assertEquals([listed.status, listed.stderr], [0, ""]);
   });
 }
+
+test("listing needs no privilege, and a refusal is JSON with --json", {
+  skip: skip ?? missingProgram("setpriv"),
+}, async () => {
+  using netns = createNetns("listing");
+  const prefix = ["ip", "netns", "exec", netns.name, ...UNPRIVILEGED];
+  const listed = await mptcp(["endpoint", "list", "--json"], { prefix });
+  assertEquals([listed.status, listed.stderr, listed.stdout], [0, "", "[]\n"]);
+  const refused = await mptcp(["endpoint", "flush", "--json"], { prefix });
+  assertEquals([refused.status, JSON.parse(refused.stderr).error.code], [1, "EPERM"]);
+});
 
 for (
   const [words, status, message] of [
