@@ -19,6 +19,7 @@ import { programCommand } from "./demo/program.ts";
 import { start } from "./lab/command.ts";
 import { createLab, type Lab, labUnavailable } from "./lab/lab.ts";
 import { inUserNamespace, userNamespaceUnavailable } from "./lab/rights.ts";
+import { hasCongestion } from "./lab/sysctls.ts";
 import { drawPlots } from "./multipath/plots.ts";
 import { type Commands, findPrograms, versionOf } from "./multipath/programs.ts";
 import { readmeSection, replaceSection } from "./multipath/readme.ts";
@@ -42,7 +43,7 @@ const USAGE = `deno task bench:multipath [options]
   --repeat N          rounds (3)
   --seconds S         length of each transfer, in place of its own
   --buffers NAME      receive buffers to begin with: default, raised or both (default)
-  --congestion NAME   congestion control (cubic)
+  --congestion NAME   congestion control (cubic, or reno where that is not allowed)
   --short             only check that everything works: for CI
   --json FILE         write everything that was measured
   --update-readme     write the table of README.md, docs/multipath.json and docs/plots
@@ -55,7 +56,7 @@ const { values: options } = parseArgs({
     repeat: { type: "string" },
     seconds: { type: "string" },
     buffers: { type: "string", default: "default" },
-    congestion: { type: "string", default: "cubic" },
+    congestion: { type: "string" },
     short: { type: "boolean", default: false },
     json: { type: "string" },
     "update-readme": { type: "boolean", default: false },
@@ -63,6 +64,9 @@ const { values: options } = parseArgs({
     inside: { type: "boolean", default: false },
   },
 });
+
+/** The congestion control of scenarios that have none of their own. */
+const congestion = options.congestion ?? ["cubic", "reno"].find(hasCongestion) ?? "cubic";
 
 const ROOT = new URL("..", import.meta.url);
 
@@ -89,10 +93,10 @@ async function main(): Promise<void> {
   const scenarios: ScenarioResult[] = [];
   console.log(formatHeading());
   for (const scenario of chosenScenarios()) {
-    const { title, congestion = options.congestion } = scenario;
-    if (hasCongestion(congestion)) {
+    const { title, congestion: own = congestion } = scenario;
+    if (hasCongestion(own)) {
       scenarios.push(await measure(scenario, plansOf(scenario, commands)));
-    } else console.log(`${title}: skipped, this kernel has no ${congestion}`);
+    } else console.log(`${title}: skipped, ${own} cannot be used here`);
     if (interrupt.signal.aborted) return;
   }
   const results: Results = { format: 1, machine: machine([...commands.keys()]), scenarios };
@@ -156,11 +160,6 @@ function chosenScenarios(): Scenario[] {
   });
 }
 
-function hasCongestion(name: string): boolean {
-  const available = "/proc/sys/net/ipv4/tcp_available_congestion_control";
-  return readFileSync(available, "utf8").trim().split(" ").includes(name);
-}
-
 /** A transfer by each program in each round. */
 function plansOf(scenario: Scenario, commands: Commands): Plan[] {
   const seconds = Number(options.seconds ?? secondsOf(scenario, options.short));
@@ -215,13 +214,13 @@ function describeFailure({ scenario, program, buffer }: Plan, error: Error): str
 }
 
 function createScenarioLab(
-  { paths, congestion = options.congestion, lab = {} }: Scenario,
+  { paths, congestion: own = congestion, lab = {} }: Scenario,
 ): Promise<Lab> {
   return createLab({
     ...lab,
     paths,
     sysctls: {
-      "net.ipv4.tcp_congestion_control": congestion,
+      "net.ipv4.tcp_congestion_control": own,
       // Otherwise a transfer begins with what the one before has learnt.
       "net.ipv4.tcp_no_metrics_save": 1,
       ...lab.sysctls,
@@ -235,7 +234,7 @@ function machine(programs: readonly Program[]): Machine {
     processor: processorName(),
     cores: cpus().length,
     kernel: release(),
-    congestion: options.congestion,
+    congestion,
     versions: Object.fromEntries(programs.map((program) => [program, versionOf(program)])),
   };
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { accessSync, constants, readFileSync } from "node:fs";
 import { type CommandError, run } from "./command.ts";
 import { inNamespace, namespacePath } from "./namespaces.ts";
 
@@ -11,12 +12,29 @@ import { inNamespace, namespacePath } from "./namespaces.ts";
 export type Sysctls = Readonly<Record<string, string | number>>;
 
 const CONGESTION = "net.ipv4.tcp_congestion_control";
+const ALLOWED = "net.ipv4.tcp_allowed_congestion_control";
 
 /** Writes settings. Any congestion control that the machine has will do, if root asks for it. */
 export async function setSysctls(namespace: string, sysctls: Sysctls): Promise<void> {
   for (const [name, value] of Object.entries(sysctls)) {
     if (name === CONGESTION) await setCongestion(namespace, String(value));
     else await run(inNamespace(namespace, ["tee", procPath(name)]), { input: `${value}` });
+  }
+}
+
+/** Whether {@linkcode setSysctls} can choose a congestion control here. */
+export function hasCongestion(algorithm: string): boolean {
+  const has = (list: string) =>
+    readFileSync(procPath(list), "utf8").split(/\s/).includes(algorithm);
+  return has(ALLOWED) || (has("net.ipv4.tcp_available_congestion_control") && isWritable(ALLOWED));
+}
+
+function isWritable(name: string): boolean {
+  try {
+    accessSync(procPath(name), constants.W_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -30,7 +48,7 @@ function procPath(name: string): string {
  */
 const SET_CONGESTION = `
   algorithm=$1 namespace=$2
-  list=${procPath("net.ipv4.tcp_allowed_congestion_control")}
+  list=${procPath(ALLOWED)}
   allowed=$(cat $list)
   case " $allowed " in
     *" $algorithm "*) listed=yes ;;
@@ -48,7 +66,7 @@ async function setCongestion(namespace: string, algorithm: string): Promise<void
   } catch (error) {
     throw new Error(
       `${CONGESTION}=${algorithm}: ${(error as CommandError).stderr}. What is not in ` +
-        "net.ipv4.tcp_allowed_congestion_control, only root outside of namespaces can set",
+        `${ALLOWED}, only root outside of namespaces can set`,
     );
   }
 }
