@@ -46,6 +46,7 @@ const USAGE = `deno task bench:multipath [options]
   --congestion NAME   congestion control (cubic, or reno where that is not allowed)
   --short             only check that everything works: for CI
   --json FILE         write everything that was measured
+  --from FILE         show what was measured before, in place of measuring
   --update-readme     write the table of README.md, docs/multipath.json and docs/plots
 `;
 
@@ -59,6 +60,7 @@ const { values: options } = parseArgs({
     congestion: { type: "string" },
     short: { type: "boolean", default: false },
     json: { type: "string" },
+    from: { type: "string" },
     "update-readme": { type: "boolean", default: false },
     help: { type: "boolean", default: false },
     inside: { type: "boolean", default: false },
@@ -83,6 +85,8 @@ else await main();
 if (interrupt.signal.aborted) process.exitCode = interrupt.signal.reason;
 
 async function main(): Promise<void> {
+  const { from } = options;
+  if (from !== undefined) return await show(JSON.parse(readFileSync(from, "utf8")));
   const unavailable = labUnavailable(["tc", "nft", "cc"]);
   if (unavailable !== null) return await again(unavailable);
   if (options["update-readme"] && options.scenarios !== undefined) {
@@ -99,7 +103,11 @@ async function main(): Promise<void> {
     } else console.log(`${title}: skipped, ${own} cannot be used here`);
     if (interrupt.signal.aborted) return;
   }
-  const results: Results = { format: 1, machine: machine([...commands.keys()]), scenarios };
+  await show({ format: 1, machine: machine([...commands.keys()]), scenarios });
+}
+
+/** Prints the results, and writes what was asked for. */
+async function show(results: Results): Promise<void> {
   if (!options.short) console.log(formatTable(results));
   if (options.json !== undefined) writeFileSync(options.json, toJson(results));
   for (const failure of failures) console.error(`FAILED ${failure}`);

@@ -173,7 +173,8 @@ test("the README has every row, the machine, and where this module loses", () =>
   ]);
   for (
     const text of [
-      "2026-11-21: 2 cores of A Processor, Linux 6.18.0, cubic, Deno 2.9.6, Bun 1.4.5, cc 12.",
+      "2026-11-21: 2 cores of A Processor, Linux 6.18.0, cubic, Deno 2.9.6, Bun 1.4.5, cc 12. " +
+      "It was 0 % busy.",
       "C 2.00, Deno 1.78 times",
       "0.99 of the C program: 100 & 100 on Deno (0.900).",
       "- 100 & 100: for a reason.",

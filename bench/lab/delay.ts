@@ -64,8 +64,8 @@ export class Middle implements AsyncDisposable {
     // The program ends with its stdin: when this process does, if nothing else ends it.
     const child = start(command, { stdio: ["pipe", "pipe", "pipe"] });
     this.#children.push(child);
-    const failed = once(child, "close").then(async () => {
-      throw new Error(`${command.join(" ")}: ${(await text(child.stderr!)).trim()}`);
+    const failed = text(child.stderr!).then((errors) => {
+      throw new Error(`${command.join(" ")}: ${errors.trim()}`);
     });
     await Promise.race([once(child.stdout!, "data"), failed]);
     failed.catch(() => {});

@@ -45,7 +45,8 @@ export function readmeSection({ machine, scenarios }: Results): string {
   return [
     formatTable(scenarios, programs),
     "",
-    `${describeMachine(machine)} All figures: [multipath.json](docs/multipath.json).`,
+    `${describeMachine(machine)} ${describeLoad(scenarios)} ` +
+    "All figures: [multipath.json](docs/multipath.json).",
     "",
     ...gainLines(scenarios, programs),
     ...lossLines(scenarios, programs),
@@ -71,6 +72,12 @@ function describeMachine(
   ];
   return `${date.slice(0, 10)}: ${cores} cores of ${processor}, Linux ${kernel}, ${congestion}, ` +
     `${named.join(", ")}.`;
+}
+
+/** A machine that has no time left says little about programs. */
+function describeLoad(scenarios: readonly ScenarioResult[]): string {
+  const busy = medianOf(scenarios.flatMap(({ runs }) => runs), ({ busy }) => busy) ?? 0;
+  return `It was ${busy.toFixed(0)} % busy.`;
 }
 
 function formatTable(scenarios: readonly ScenarioResult[], programs: readonly Program[]): string {

@@ -9,7 +9,7 @@ import { type Buffer, type Program, PROGRAMS, type Results, type Run } from "./r
 import type { Scenario } from "./scenarios.ts";
 
 const HEADING = ["", "", "", "Mbit/s", "gap", "CPU send", "receive", "MB by path", "busy"];
-const WIDTHS = [28, 6, 9, 9, 11, 10, 9, 16, 6];
+const WIDTHS = [34, 6, 9, 9, 11, 10, 9, 16, 6];
 
 /** The heading of the lines of {@linkcode formatRun}. */
 export function formatHeading(): string {
