@@ -84,8 +84,9 @@ export const SCENARIOS: readonly Scenario[] = [
     ...USUAL,
     name: "100+10",
     title: "100 + 10",
-    note: "slower than the fast path alone: data that the kernel has put on the slow path is " +
-      "waited for, while what the fast path brought meanwhile cannot be read",
+    note:
+      "does not help, for it is slower than the fast path alone: most likely because what the " +
+      "kernel has put on the slow path is waited for, and what came after it cannot be read meanwhile",
     paths: [WIRE, { rate: 10 }],
   },
   {
@@ -109,7 +110,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: "5/50ms",
     title: "100 + 100, 5 and 50 ms",
     note:
-      "what the slow path brings last is waited for, and the receive buffer has to hold the rest",
+      "what the slow path brings late is waited for, and the receive buffer has to hold the rest",
     paths: [{ rate: 100, delay: 5 }, { rate: 100, delay: 50 }],
     seconds: 4,
     inShort: true,
