@@ -3,9 +3,10 @@
  * the one and not the other.
  *
  * What was found once is asked again with one `getpeername`, however many connections there are.
- * A search looks first where the last searches found something: the kernel gives out the lowest free
- * number, so connections that come and go use the same few. A search of all takes a quarter of a
- * microsecond per descriptor and learns every connection on its way.
+ * A search learns every connection on its way, and follows from the kernel's giving out the lowest
+ * free number: connections that come and go use the same few, so it looks first where the last
+ * searches found something; then at what was no connection yet, where those are that came since; and
+ * only then whether a known one has been replaced, a quarter of a microsecond for each.
  *
  * @module
  */
@@ -17,7 +18,10 @@ import type { NetAddr } from "../types.ts";
 import { fdLimit } from "./descriptors.ts";
 
 /** Descriptors that the last searches found. */
-const RECENT = 64;
+const RECENT = 16;
+
+/** How far behind the last connection a new one is looked for before known ones are asked again. */
+const MARGIN = 256;
 
 /** An address as 16 bytes, IPv4 mapped, and its port behind them in network order. */
 const ENDPOINT_SIZE = 18;
@@ -30,6 +34,8 @@ export class ConnectionTable {
   readonly #anyLocal: boolean;
   /** Descriptors by the digest of their remote address; an entry may be out of date. */
   readonly #fds = new Map<number, number>();
+  /** The digest that a descriptor had when it was last asked; `undefined` where it was none of ours. */
+  readonly #digests: (number | undefined)[] = [];
   readonly #recent: number[] = [];
 
   /** For connections to `addr`, where the server listens. */
@@ -54,15 +60,30 @@ export class ConnectionTable {
     for (const fd of this.#recent) {
       if (this.#isFrom(fd, remote)) return fd;
     }
-    this.#fds.clear();
-    const limit = fdLimit();
-    let found = -1;
-    for (let fd = 0; fd < limit; fd++) {
-      if (!readEndpoint("getpeername", fd)) continue;
-      this.#fds.set(digestOf(endpoint), fd);
-      if (isEqual(endpoint, remote) && this.#isHere(fd)) found = fd;
+    const end = this.#digests.length + MARGIN;
+    for (let fd = 0; fd < end; fd++) {
+      if (this.#digests[fd] === undefined && this.#learn(fd, remote)) return fd;
     }
-    return found;
+    for (let fd = 0; fd < this.#digests.length; fd++) {
+      if (this.#digests[fd] !== undefined && this.#learn(fd, remote)) return fd;
+    }
+    const limit = fdLimit();
+    for (let fd = end; fd < limit; fd++) {
+      if (this.#learn(fd, remote)) return fd;
+    }
+    return -1;
+  }
+
+  /** Notes what a descriptor is now; true if it is the connection from `remote`. */
+  #learn(fd: number, remote: Uint8Array): boolean {
+    const before = this.#digests[fd];
+    const digest = readEndpoint("getpeername", fd) ? digestOf(endpoint) : undefined;
+    if (before !== digest) {
+      if (before !== undefined && this.#fds.get(before) === fd) this.#fds.delete(before);
+      if (digest !== undefined) this.#fds.set(digest, fd);
+      if (digest !== undefined || fd < this.#digests.length) this.#digests[fd] = digest;
+    }
+    return digest !== undefined && isEqual(endpoint, remote) && this.#isHere(fd);
   }
 
   #remember(fd: number, digest: number): void {
