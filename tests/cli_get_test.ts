@@ -373,13 +373,15 @@ const noServers = noPaths ?? labUnavailable(["tc"]) ?? missingProgram("mptcpize"
 const SIZE = 16_000_000;
 /** In Mbit/s. */
 const RATE = 40;
+const PATTERN = Uint8Array.from({ length: 1009 }, (_, i) => i * i);
+const CONTENT = Buffer.alloc(SIZE, PATTERN);
 
 /** Starts a server of others on the lab's server, with a file on it. */
 async function startOther(lab: Lab, name: "python3" | "nginx", folder: string): Promise<string> {
   const configuration = `daemon off; master_process off; pid ${folder}/pid; error_log stderr;
     events {} http { access_log off; server { listen 8080; root ${folder}; } }`;
   writeFileSync(`${folder}/nginx.conf`, configuration);
-  writeFileSync(`${folder}/file`, new Uint8Array(SIZE));
+  writeFileSync(`${folder}/file`, CONTENT);
   const commands = {
     python3: ["python3", "-m", "http.server", "8080", "--directory", folder],
     nginx: ["nginx", "-c", `${folder}/nginx.conf`],
@@ -412,6 +414,7 @@ for (const name of ["python3", "nginx"] as const) {
     assertEquals([protocol, bytes, subflows.length], ["mptcp", SIZE, 2]);
     // Of 80 Mbit/s Ethernet, IP and TCP take 5 %, slow start and the machine what else is missing.
     assert(bytesPerSecond * 8 > 1.5 * RATE * 1e6, stdout);
+    assert(CONTENT.equals(readFileSync(folder.at("out"))));
   });
 }
 
@@ -435,5 +438,24 @@ test("get goes on when a path is cut, and says so", {
     process.stderr,
     "path 10.77.2.1 > 10.77.2.2 carries nothing since 1.5 s, going on over 10.77.1.1 > 10.77.1.2\n",
   );
-  assertEquals(statSync(folder.at("out")).size, SIZE);
+  assert(CONTENT.equals(readFileSync(folder.at("out"))));
+});
+
+test("on a terminal get has the rate of every path, below the bar", {
+  skip: noServers ?? noTerminal,
+}, async () => {
+  using folder = temporaryFolder();
+  await using lab = await createShapedLab();
+  const url = await startOther(lab, "python3", folder.path);
+  const prefix = ["ip", "netns", "exec", lab.client.name];
+  using session = new TerminalSession(
+    mptcpCommand(["get", "-o", folder.at("out"), url], { prefix }),
+  );
+  const rates = [1, 2].map((i) =>
+    `  10\\.77\\.${i}\\.1 > 10\\.77\\.${i}\\.2 +[\\d.]+ Mbit/s .*\\n`
+  );
+  await session.until(new RegExp(`out .*▕█.*▏ +\\d+% .* Mbit/s  0:0\\d left\\n${rates.join("")}`));
+  const screen = await session.until(/status 0/);
+  assertMatch(screen, /100% {2}15\.3 MiB of 15\.3 MiB/);
+  assertEquals([...screen.matchAll(/out /g)].length, 1);
 });
