@@ -79,11 +79,8 @@ export class PathRates {
 
   #add(subflow: Subflow, time: number): void {
     const key = subflowKey(subflow);
-    let known = this.#known.get(key);
-    if (known === undefined) {
-      known = { path: pathText(subflow), samples: [{ time, bytes: 0 }], isOpen: true };
-      this.#known.set(key, known);
-    }
+    const known = this.#known.get(key) ?? { path: pathText(subflow), samples: [], isOpen: true };
+    this.#known.set(key, known);
     known.isOpen = true;
     known.samples.push({ time, bytes: this.#bytesOf(subflow) });
     // One stays that is as old as the window, or older.

@@ -62,7 +62,7 @@ export class Progress implements Disposable {
     if (this.#isOver) return;
     this.#isOver = true;
     clearInterval(this.#timer);
-    if (this.#options.bar) this.#draw(performance.now());
+    if (this.#options.bar) this.#draw(performance.now(), true);
     this.#lines.end();
   }
 
@@ -75,24 +75,25 @@ export class Progress implements Disposable {
         else this.#terminal.warn(line);
       }
     }
-    if (this.#options.bar) this.#draw(time);
+    if (this.#options.bar) this.#draw(time, false);
   }
 
-  #draw(time: number): void {
+  /** Draws rates of the last moments, or at the end of all the time. */
+  #draw(time: number, isEnd: boolean): void {
     this.#samples.push({ time, bytes: this.bytes });
     while (this.#samples.length > 2 && this.#samples[1]!.time <= time - WINDOW) {
       this.#samples.shift();
     }
-    const subflows = this.#connection?.isOpen ? this.#connection.subflows() : [];
-    const paths = this.#rates.sample(subflows, time);
-    this.#lines.draw([this.#summary(time), ...this.#pathLines(paths)]);
+    const paths = this.#rates.sample(this.#connection?.subflows() ?? [], time);
+    const seconds = (time - this.#start) / 1000;
+    const shown = isEnd ? paths.map((path) => ({ ...path, rate: path.bytes / seconds })) : paths;
+    this.#lines.draw([this.#summary(time, isEnd), ...this.#pathLines(shown, isEnd)]);
   }
 
-  #summary(time: number): string {
+  #summary(time: number, isEnd: boolean): string {
     const { name, total, offset } = this.#options;
     const so = offset + this.bytes;
-    const isWhole = so === total;
-    const first = isWhole ? { time: this.#start, bytes: 0 } : this.#samples[0]!;
+    const first = isEnd ? { time: this.#start, bytes: 0 } : this.#samples[0]!;
     const rate = (this.bytes - first.bytes) * 1000 / Math.max(1, time - first.time);
     const seconds = (time - this.#start) / 1000;
     const label = shorten(name, 20).padEnd(20);
@@ -100,7 +101,7 @@ export class Progress implements Disposable {
       return `${label}  ${sizeText(so)}  ${rateText(rate)}  ${clockText(seconds)}`;
     }
     const percent = `${total === 0 ? 100 : Math.floor(so * 100 / total)}%`.padStart(4);
-    const left = isWhole
+    const left = isEnd
       ? clockText(seconds)
       : rate > 0
       ? `${clockText((total - so) / rate)} left`
@@ -114,14 +115,14 @@ export class Progress implements Disposable {
   }
 
   /** Nothing where there is one path: it would be said twice. */
-  #pathLines(paths: readonly PathRate[]): string[] {
+  #pathLines(paths: readonly PathRate[], isEnd: boolean): string[] {
     if (paths.length < 2) return [];
     const width = Math.max(...paths.map(({ path }) => path.length));
     const fastest = Math.max(...paths.map(({ rate }) => rate), 1);
     return paths.map(({ path, rate, bytes, isOpen }) => {
       const figures = `${rateText(rate).padStart(11)}  ${sizeText(bytes).padStart(8)}`;
       return `  ${path.padEnd(width)}  ${figures}  ${
-        isOpen ? barText(rate / fastest, 20) : "closed"
+        isOpen || isEnd ? barText(rate / fastest, 20) : "lost"
       }`;
     });
   }
