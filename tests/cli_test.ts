@@ -40,6 +40,24 @@ test("options and operands of a command line are told apart", () => {
   assertEquals([args.text("output"), args.texts("header")], ["-", ["a: 1", "b: 2"]]);
 });
 
+test("a short option has its value in the same word, or in the next one", () => {
+  const args = parseArguments(COMMAND, [
+    "-vofile",
+    "-Ha: 1",
+    "-H",
+    "b: 2",
+    "--size",
+    "5",
+    "--",
+    "-ox",
+  ]);
+  assertEquals([args.has("verbose"), args.text("output")], [true, "file"]);
+  assertEquals([args.texts("header"), args.text("size")], [["a: 1", "b: 2"], "5"]);
+  assertEquals(args.operands, ["-ox"]);
+  assertEquals(parseArguments(COMMAND, ["-vo-", "u"]).text("output"), "-");
+  assertThrows(() => parseArguments(COMMAND, ["u", "-vo"]), UsageError, "--output needs a value");
+});
+
 test("numbers and bytes among the arguments are checked", () => {
   const sized = (size: string) => new Arguments([], { size });
   assertEquals(["0", "500", "64k", "1.5M", "2G"].map((size) => sized(size).bytes("size")), [

@@ -27,7 +27,7 @@ export function optionsOf(command: Command): readonly Option[] {
 export function parseArguments(command: Command, words: readonly string[]): Arguments {
   const options = optionsOf(command);
   const withValue = options.filter(({ value }) => value !== undefined);
-  const parsed = parseArgs(words, {
+  const parsed = parseArgs(splitShort(words, options), {
     boolean: options.filter(({ value }) => value === undefined).map(({ name }) => name),
     string: [...withValue.map(({ name }) => name), "_"],
     // All are collected, so that one which comes twice can be told.
@@ -41,6 +41,29 @@ export function parseArguments(command: Command, words: readonly string[]): Argu
   }
   if (!values.help) checkCount(command, operands);
   return new Arguments(operands, values);
+}
+
+/** "-XPUT" as "-X", "PUT", and "-so-" as "-s", "-o", "-". */
+function splitShort(words: readonly string[], options: readonly Option[]): string[] {
+  const takesValue = (letter: string) =>
+    options.some(({ short, value }) => short === letter && value !== undefined);
+  const isFull = (word: string) =>
+    options.some(({ name, value }) => value !== undefined && word === `--${name}`);
+  const split: string[] = [];
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    if (word === "--") return [...split, ...words.slice(i)];
+    const letters = /^-[A-Za-z]/.test(word) ? [...word.slice(1)] : [];
+    const at = letters.findIndex(takesValue);
+    const rest = word.slice(at + 2).replace(/^=/, "");
+    if (at > 0) split.push(`-${letters.slice(0, at).join("")}`);
+    if (at >= 0) split.push(`-${letters[at]}`, ...rest === "" ? [] : [rest]);
+    else split.push(word);
+    // The next word is its value, whatever it looks like.
+    const isOpen = at >= 0 ? rest === "" : isFull(word);
+    if (isOpen && i + 1 < words.length) split.push(words[++i]!);
+  }
+  return split;
 }
 
 function refuseOption(arg: string, key: string, options: readonly Option[]): never {
