@@ -11,7 +11,7 @@ import { type Arguments, UsageError } from "../arguments.ts";
 import type { Command } from "../command.ts";
 import { StatusError } from "../status_error.ts";
 import type { Terminal } from "../terminal.ts";
-import { readRequest } from "./request.ts";
+import { readRequest, shownUrl } from "./request.ts";
 import { Run } from "./run.ts";
 import { STATUSES } from "./status.ts";
 
@@ -113,7 +113,7 @@ async function fetchUrl(args: Arguments, terminal: Terminal): Promise<number> {
   await using client = createMptcpClient(clientOptions(args));
   const late = new AbortController();
   const timer = seconds === undefined ? undefined : setTimeout(() => {
-    late.abort(new StatusError(28, `${asked.url}: not done after ${seconds} s`));
+    late.abort(new StatusError(28, `${shownUrl(asked.url)}: not done after ${seconds} s`));
   }, seconds * 1000);
   const signal = AbortSignal.any([terminal.signal, late.signal]);
   try {

@@ -46,6 +46,13 @@ function readUrl(text: string): URL {
   throw new StatusError(3, `"${text}": only http:// and https:// can be fetched`);
 }
 
+/** A URL as it may be shown: without a password. */
+export function shownUrl(url: URL): string {
+  const shown = new URL(url);
+  [shown.username, shown.password] = ["", ""];
+  return shown.href;
+}
+
 /** "Name: value"; "Name:" leaves a header out. */
 function setHeader(headers: Headers, line: string): void {
   const [, name, value] = /^([^:\s]+):\s*(.*)$/s.exec(line) ?? [];

@@ -10,7 +10,7 @@ import type { Arguments } from "../arguments.ts";
 import { StatusError } from "../status_error.ts";
 import type { Terminal } from "../terminal.ts";
 import { Progress } from "./progress.ts";
-import type { GetRequest } from "./request.ts";
+import { type GetRequest, shownUrl } from "./request.ts";
 import { FileSink, OutputSink, type Sink, unfinished } from "./sink.ts";
 import { type Answer, carryBody, lengthOf, request } from "./transfer.ts";
 import { connectionLine, headLines, requestLines, transferLines } from "./verbose.ts";
@@ -51,7 +51,7 @@ export class Run {
       await response.body?.cancel();
       throw new StatusError(
         22,
-        `${answer.url}: ${response.status} ${response.statusText}`.trimEnd(),
+        `${shownUrl(answer.url)}: ${response.status} ${response.statusText}`.trimEnd(),
       );
     }
     const bytes = await this.#receive(answer);
@@ -183,7 +183,7 @@ function summary(
   file: string | null,
 ): string {
   return JSON.stringify({
-    url,
+    url: shownUrl(url),
     status: response.status,
     bytes,
     seconds,
