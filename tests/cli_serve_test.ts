@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { serveDir } from "@std/http/file-server";
 import { mkdirSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { connectMptcp, listenMptcp, mptcpSupport } from "../mod.ts";
 import { createMptcpClient } from "../src/http/mod.ts";
@@ -170,6 +171,21 @@ test("nothing leads out of the folder, or to what is hidden, unless that is aske
   assertEquals(textOf(await ask(open.port, "/hidden")), "secret");
   assertEquals((await ask(open.port, "/outside")).status, 404);
   assertEquals((await ask(open.port, "/sub%20dir/")).status, 404);
+});
+
+test("serveDir answers by the files of a folder, and lists it where that is asked for", async () => {
+  using site = createSite();
+  const fsRoot = site.path;
+  const answer = (path: string, options = {}) =>
+    serveDir(new Request(`http://localhost${path}`), { fsRoot, ...options });
+  assertEquals(await (await answer("/a.txt")).text(), "hello\n");
+  assertEquals(await (await answer("/home/")).text(), "<p>home</p>");
+  assertEquals((await answer("/")).status, 404);
+  assertStringIncludes(await (await answer("/", { showDirListing: true })).text(), "a.txt");
+  const listed = await answer("/home/", { showDirListing: true, showIndex: false });
+  assertStringIncludes(await listed.text(), "index.html");
+  assertEquals((await answer("/.git/config")).status, 404);
+  assertEquals(await (await answer("/.git/config", { showDotfiles: true })).text(), "secret");
 });
 
 test("the access log has the protocol and the subflows of each answer", {
