@@ -182,6 +182,7 @@ for (
     ["ends short of its length", `${head("Content-Length: 100")}abc`, "end", "3 B of 100 B"],
     ["breaks off in a chunk", `${head("Transfer-Encoding: chunked")}5\r\nabc`, "end", "3 B"],
     ["is reset", `${head("Content-Length: 100")}abc`, "reset", "3 B of 100 B"],
+    ["has no length and is reset", `${head("Connection: close")}abc`, "reset", "3 B"],
   ] as const
 ) {
   test(`an answer that ${name} is a failure with status 18, and no file`, async () => {
@@ -195,6 +196,19 @@ for (
     assertEquals(readFileSync(folder.at("file.part"), "utf8"), "abc");
   });
 }
+
+test("an answer is whole whose connection ends, or is reset behind its last chunk", async () => {
+  for (
+    const [answer, then] of [
+      [`${head("Connection: close")}abc`, "end"],
+      [`${head("Transfer-Encoding: chunked")}3\r\nabc\r\n0\r\n\r\n`, "reset"],
+    ] as const
+  ) {
+    await using server = scripted(answer, then);
+    const { status, stdout } = await get([server.url]);
+    assertEquals([status, stdout], [0, "abc"]);
+  }
+});
 
 test("get goes on with a file that is still the same, and begins anew with another", async () => {
   using folder = temporaryFolder();

@@ -82,7 +82,7 @@ export function lengthOf({ headers, body, status }: Response): number | null {
  * @throws {StatusError} status 18 unless all of it came.
  */
 export async function carryBody(
-  { response, url }: Answer,
+  { response, url, connection }: Answer,
   signal: AbortSignal,
   write: (chunk: Uint8Array) => Promise<void>,
 ): Promise<void> {
@@ -114,4 +114,15 @@ export async function carryBody(
     signal.removeEventListener("abort", stop);
   }
   if (length !== null && count < length) throw failure("the connection ended");
+  // Without a length the end of the connection is that of the body, and Bun's fetch does not learn
+  // that it was a reset.
+  const isOpenEnded = length === null && !response.headers.has("transfer-encoding");
+  if (isOpenEnded && isReset(connection)) throw failure("the connection was reset");
+}
+
+/** Whether a connection is over without the other end having ended it: then a state is left. */
+function isReset(connection: MptcpClientConnection | null): boolean {
+  if (connection === null || connection.isOpen) return false;
+  const subflows = connection.subflows();
+  return subflows.length > 0 && subflows.every(({ tcp }) => tcp.state === "CLOSE");
 }
