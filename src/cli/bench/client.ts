@@ -13,6 +13,7 @@ import { StatusError } from "../status_error.ts";
 import type { Terminal } from "../terminal.ts";
 import { connectOptions } from "./addresses.ts";
 import { Intervals } from "./intervals.ts";
+import { inTime } from "./patience.ts";
 import {
   type Answer,
   type Direction,
@@ -210,17 +211,5 @@ async function measure(
   } catch (error) {
     for (const conn of conns) conn[Symbol.dispose]();
     throw error;
-  }
-}
-
-async function inTime<T>(promise: Promise<T>, limit: number, message: string): Promise<T> {
-  let timer;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new PeerError(message)), limit);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

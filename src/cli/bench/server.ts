@@ -12,6 +12,7 @@ import type { Command } from "../command.ts";
 import { rateText, sizeText } from "../quantities.ts";
 import { interruptedStatus, type Terminal } from "../terminal.ts";
 import { listenOptions } from "./addresses.ts";
+import { inTime } from "./patience.ts";
 import { type Hello, Lines, PeerError, readHello, type StreamHello } from "./protocol.ts";
 import { cpuText } from "./report.ts";
 import { type Job, Traffic } from "./streams.ts";
@@ -126,7 +127,7 @@ class BenchServer {
     this.#test = { hello, streams, isComplete: resolve };
     try {
       await lines.send({ ok: true });
-      await inTime(promise, "its streams did not come");
+      await inTime(promise, PATIENCE, "its streams did not come");
       await this.#measure(hello, lines, streams);
     } finally {
       this.#test = null;
@@ -170,16 +171,4 @@ class BenchServer {
 
 function jobOf({ direction, seconds, bytes }: Hello): Job {
   return { sends: direction !== "upload", receives: direction !== "download", seconds, bytes };
-}
-
-async function inTime<T>(promise: Promise<T>, message: string): Promise<T> {
-  let timer;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new PeerError(message)), PATIENCE);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
