@@ -28,6 +28,7 @@ const { values: options } = parseArgs({
     seconds: { type: "string", default: "2" },
     proxies: { type: "string", default: "haproxy,haproxy-splice,socat,deno,bun" },
     rows: { type: "string", default: "" },
+    fronts: { type: "string", default: "tcp,mptcp" },
     json: { type: "string" },
   },
 });
@@ -253,7 +254,7 @@ try {
   const machine = `${cpus().length} x ${cpus()[0]?.model}, Linux ${release()}`;
   console.log(`${machine}, ${congestionControl()}, load ${loadavg()[0]!.toFixed(1)}`);
   console.log("row, front        proxy           median          /haproxy/socat  CPU/haproxy");
-  for (const front of ["tcp", "mptcp"] as const) {
+  for (const front of options.fronts.split(",") as Front[]) {
     for (const row of ROWS) {
       if (options.rows === "" || options.rows.split(",").includes(row.name)) {
         await runRow(row, front);

@@ -65,6 +65,10 @@ export interface Libc {
   read(fd: number, buf: Uint8Array): number;
   /** `ssize_t write(int fd, const void *buf, size_t count)` */
   write(fd: number, buf: Uint8Array): number;
+  /** `int pipe2(int pipefd[2], int flags)` */
+  pipe2(fds: Int32Array, flags: number): number;
+  /** `ssize_t splice(int fd_in, NULL, int fd_out, NULL, size_t len, unsigned int flags)` */
+  splice(from: number, to: number, len: number, flags: number): number;
   /** `int open(const char *path, int flags)` */
   open(path: string, flags: number): number;
   /** `ssize_t readlink(const char *path, char *buf, size_t bufsiz)` */

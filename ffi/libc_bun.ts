@@ -60,6 +60,8 @@ const SYMBOLS = {
   eventfd: { args: ["u32", "i32"], returns: "i32" },
   read: { args: ["i32", "buffer", "u32"], returns: "i32" },
   write: { args: ["i32", "buffer", "u32"], returns: "i32" },
+  pipe2: { args: ["buffer", "i32"], returns: "i32" },
+  splice: { args: ["i32", "ptr", "i32", "ptr", "u32", "u32"], returns: "i32" },
   open: { args: ["buffer", "i32"], returns: "i32" },
   readlink: { args: ["buffer", "buffer", "u32"], returns: "i32" },
   fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
@@ -96,6 +98,8 @@ interface Symbols {
   eventfd(initval: number, flags: number): number;
   read(fd: number, buf: Uint8Array, count: number): number;
   write(fd: number, buf: Uint8Array, count: number): number;
+  pipe2(fds: Int32Array, flags: number): number;
+  splice(from: number, at: null, to: number, toAt: null, len: number, flags: number): number;
   open(path: Uint8Array, flags: number): number;
   readlink(path: Uint8Array, buf: Uint8Array, bufsiz: number): number;
   fcntl(fd: number, cmd: number, arg: number): number;
@@ -157,6 +161,8 @@ export function loadLibc(): Libc {
     eventfd: (initval, flags) => ret(c.eventfd(initval, flags)),
     read: (fd, buf) => ret(c.read(fd, buf, buf.byteLength)),
     write: (fd, buf) => ret(c.write(fd, buf, buf.byteLength)),
+    pipe2: (fds, flags) => ret(c.pipe2(fds, flags)),
+    splice: (from, to, len, flags) => ret(c.splice(from, null, to, null, len, flags)),
     open: (path, flags) => ret(c.open(cString(path), flags)),
     readlink: (path, buf) => ret(c.readlink(cString(path), buf, buf.byteLength)),
     fcntl: (fd, cmd, arg) => ret(c.fcntl(fd, cmd, arg)),

@@ -64,6 +64,8 @@ const SYMBOLS = {
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   read: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
+  pipe2: { parameters: ["buffer", "i32"], result: "i32" },
+  splice: { parameters: ["i32", "buffer", "i32", "buffer", "usize", "u32"], result: "i32" },
   open: { parameters: ["buffer", "i32"], result: "i32" },
   readlink: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
@@ -112,6 +114,8 @@ interface Symbols {
   eventfd(initval: number, flags: number): number;
   read(fd: number, buf: Uint8Array, count: number): number;
   write(fd: number, buf: Uint8Array, count: number): number;
+  pipe2(fds: Int32Array, flags: number): number;
+  splice(from: number, at: null, to: number, toAt: null, len: number, flags: number): number;
   open(path: Uint8Array, flags: number): number;
   readlink(path: Uint8Array, buf: Uint8Array, bufsiz: number): number;
   fcntl(fd: number, cmd: number, arg: number): number;
@@ -190,6 +194,8 @@ export function loadLibc(): Libc {
     eventfd: (initval, flags) => ret(c.eventfd(initval, flags)),
     read: (fd, buf) => ret(c.read(fd, buf, buf.byteLength)),
     write: (fd, buf) => ret(c.write(fd, buf, buf.byteLength)),
+    pipe2: (fds, flags) => ret(c.pipe2(fds, flags)),
+    splice: (from, to, len, flags) => ret(c.splice(from, null, to, null, len, flags)),
     open: (path, flags) => ret(c.open(cString(path), flags)),
     readlink: (path, buf) => ret(c.readlink(cString(path), buf, buf.byteLength)),
     fcntl: (fd, cmd, arg) => ret(c.fcntl(fd, cmd, arg)),

@@ -5,12 +5,13 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import { createHash } from "node:crypto";
 import { connectMptcp, listenMptcp, MptcpError, mptcpSupport } from "../mod.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { proxyMptcp } from "../src/proxy/mod.ts";
 import type { ProxyBackend, ProxyMptcpOptions } from "../src/proxy/types.ts";
-import { stubLibc } from "./faults.ts";
+import { randomFrom, stubLibc } from "./faults.ts";
 import { assertOpenFds, openFds, settledFds, test } from "./harness.ts";
 import { TestBackend, TestProxy } from "./proxy.ts";
 import { bytesOf, delay, readToEnd, readUpTo, writeAll } from "./sockets.ts";
@@ -605,3 +606,81 @@ for (
     assertThrows(() => proxyMptcp(options as unknown as ProxyMptcpOptions), Error, message);
   });
 }
+
+/** Counts the calls of `splice`. */
+function countSplices(): Disposable & { calls: number } {
+  const { splice } = libc();
+  const stub = stubLibc({
+    splice: (...args) => {
+      counter.calls++;
+      return splice(...args);
+    },
+  });
+  const counter = { calls: 0, [Symbol.dispose]: () => stub[Symbol.dispose]() };
+  return counter;
+}
+
+for (const { front, back } of PAIRINGS) {
+  test(`16 MiB from ${front} to ${back} and back come through whole`, {
+    skip: front === back && back === "tcp" ? null : noMptcp,
+  }, async () => {
+    using splices = countSplices();
+    const random = randomFrom(1);
+    const block = Uint8Array.from({ length: 1 << 20 }, () => random() * 256);
+    const sent = createHash("sha256");
+    const received = createHash("sha256");
+    await using backend = new TestBackend(undefined, { mptcp: modeOf(back) });
+    await using proxy = new TestProxy({ front: `${front}@127.0.0.1:0`, back: backend.address });
+    using client = await proxy.connect({ mptcp: modeOf(front) });
+    const writing = (async () => {
+      for (let i = 0; i < 16; i++) {
+        const part = block.subarray(i * 1000);
+        sent.update(part);
+        await writeAll(client, part);
+      }
+      await client.closeWrite();
+    })();
+    const buf = new Uint8Array(1 << 20);
+    for (let count = await client.read(buf); count !== null; count = await client.read(buf)) {
+      received.update(buf.subarray(0, count));
+    }
+    await writing;
+    assertEquals(received.digest("hex"), sent.digest("hex"));
+    assertEquals((await proxy.report()).end, "closed");
+    assertEquals(splices.calls > 0, front === "tcp" && back === "tcp", `${splices.calls} calls`);
+  });
+}
+
+test("a client that is slow, and then gone, leaves no pipe", async () => {
+  const before = await settledFds();
+  {
+    using splices = countSplices();
+    await using backend = new TestBackend(async (conn) => {
+      for (;;) await conn.write(new Uint8Array(1 << 20));
+    });
+    await using proxy = new TestProxy({ front: "tcp@127.0.0.1:0", back: backend.address });
+    const options = { mptcp: "off", socketOptions: { linger: 0 } } as const;
+    const clients = await Promise.all(Array.from({ length: 20 }, () => proxy.connect(options)));
+    // Read enough to have much come, and then no more.
+    await Promise.all(clients.map((client) => readUpTo(client, 5_000_000)));
+    await delay(200);
+    assert(splices.calls > 0);
+    const { bytesOut } = proxy.proxy.stats();
+    await delay(200);
+    assertEquals(proxy.proxy.stats().bytesOut, bytesOut);
+    for (const client of clients) client.close();
+    await proxy.report(20);
+    assertEquals(proxy.reports.map(({ end }) => end), Array(20).fill("client-reset"));
+  }
+  await assertOpenFds(before);
+});
+
+test("without a descriptor for a pipe the bytes are copied", async () => {
+  using _stub = stubLibc({ pipe2: () => -ERRNO.EMFILE });
+  await using backend = new TestBackend();
+  await using proxy = new TestProxy({ front: "tcp@127.0.0.1:0", back: backend.address });
+  using client = await proxy.connect({ mptcp: "off" });
+  const writing = writeAll(client, new Uint8Array(8_000_000)).then(() => client.closeWrite());
+  assertEquals((await readToEnd(client)).byteLength, 8_000_000);
+  await writing;
+});

@@ -3,7 +3,8 @@
  *
  * The two descriptors are watched rather than read: nothing is held for a side that is silent, and one
  * buffer of this thread serves all connections. What the other side has no room for is kept, and no
- * more is read until it has gone: a slow reader costs at most one buffer.
+ * more is read until it has gone: a slow reader costs at most one buffer, or one pipe. Where much comes
+ * at once, the kernel moves it from one TCP socket to the other, through a pipe.
  *
  * @module
  */
@@ -12,6 +13,7 @@ import { ERRNO } from "../../ffi/errno.ts";
 import { reactor } from "../reactor.ts";
 import { systemError, takeSocketError } from "../socket.ts";
 import type { Stream } from "../stream.ts";
+import { givePipe, isPlainTcp, leavePipes, type Pipe, takePipe, usePipes } from "./pipes.ts";
 
 /** The sides of a connection. */
 export type SideName = "client" | "backend";
@@ -54,6 +56,10 @@ interface Way {
   readonly source: SideName;
   /** Bytes that have been read and not been written. */
   rest: Uint8Array;
+  /** Whether so much comes that the kernel is to move it by itself. */
+  isBulk: boolean;
+  /** What holds bytes between the two descriptors, while it does. */
+  pipe: Pipe | null;
   /** The source has ended its stream. */
   hasEnded: boolean;
   /** Nothing more goes this way. */
@@ -66,12 +72,13 @@ export class KernelRelay implements Relay {
   readonly #ways: readonly [Way, Way];
   readonly #result: PromiseWithResolvers<Outcome> = Promise.withResolvers();
   #isOver = false;
+  #isPlain: boolean | undefined;
   /** The side that took no more bytes: what it has sent before still goes on. */
   #broken: Outcome = null;
 
   constructor(client: Stream, backend: Stream, job: RelayJob) {
     this.#job = job;
-    const way = { rest: NOTHING, hasEnded: false, isOver: false };
+    const way = { rest: NOTHING, isBulk: false, pipe: null, hasEnded: false, isOver: false };
     this.#ways = [
       { ...way, from: client, to: backend, source: "client", rest: job.head },
       { ...way, from: backend, to: client, source: "backend" },
@@ -80,6 +87,7 @@ export class KernelRelay implements Relay {
 
   run(): Promise<Outcome> {
     try {
+      usePipes();
       for (const { from } of this.#ways) from.watch(this.#move);
       this.#move();
     } catch (error) {
@@ -91,7 +99,11 @@ export class KernelRelay implements Relay {
   stop(outcome: Outcome): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    for (const { from } of this.#ways) if (from.fd >= 0) from.watch(null);
+    for (const { from, pipe } of this.#ways) {
+      if (from.fd >= 0) from.watch(null);
+      pipe?.close();
+    }
+    leavePipes();
     this.#result.resolve(outcome);
   }
 
@@ -109,12 +121,15 @@ export class KernelRelay implements Relay {
       if (!to.writable) return this.#lookForReset(from, way.source);
       if (way.rest.byteLength > 0) {
         this.#write(way, way.rest);
+      } else if (way.pipe !== null) {
+        this.#drain(way, way.pipe);
       } else if (way.hasEnded) {
         this.#end(way);
       } else {
         if (!from.readable) return;
         if (reactor().budget-- <= 0) return from.watchAgain();
-        this.#read(way);
+        if (way.isBulk) this.#fill(way);
+        else this.#read(way);
       }
     }
   }
@@ -124,13 +139,55 @@ export class KernelRelay implements Relay {
     const count = way.from.tryRead(buf);
     if (count === WOULD_BLOCK) return;
     if (count < 0) return this.#onReadError(way, systemError("recv", count));
-    if (count === 0) {
-      if (this.#ways.every(({ hasEnded }) => !hasEnded)) this.#job.onEnd();
-      way.hasEnded = true;
+    if (count === 0) return this.#onEnd(way);
+    this.#job.onBytes(way.source, count);
+    way.isBulk = count === buf.byteLength && this.#canSplice;
+    this.#write(way, count === buf.byteLength ? buf : buf.subarray(0, count));
+  }
+
+  /** Has the kernel move bytes into a pipe; they come out of it by `#drain`. */
+  #fill(way: Way): void {
+    const pipe = takePipe();
+    if (pipe === null) {
+      way.isBulk = false;
       return;
     }
-    this.#job.onBytes(way.source, count);
-    this.#write(way, count === buf.byteLength ? buf : buf.subarray(0, count));
+    const count = pipe.fill(way.from.fd);
+    if (count > 0) {
+      way.pipe = pipe;
+      this.#job.onBytes(way.source, count);
+      return;
+    }
+    givePipe(pipe);
+    way.isBulk = false;
+    // What else there is to know of the descriptor, a read tells.
+    if (count === WOULD_BLOCK) way.from.readable = false;
+    else if (count === 0) this.#onEnd(way);
+  }
+
+  #drain(way: Way, pipe: Pipe): void {
+    const count = pipe.drain(way.to.fd);
+    if (count === WOULD_BLOCK) {
+      way.to.writable = false;
+    } else if (count < 0) {
+      this.#onWriteError(way, systemError("splice", count));
+    } else {
+      this.#job.onProgress();
+      if (pipe.isEmpty) {
+        way.pipe = null;
+        givePipe(pipe);
+      }
+    }
+  }
+
+  #onEnd(way: Way): void {
+    if (this.#ways.every(({ hasEnded }) => !hasEnded)) this.#job.onEnd();
+    way.hasEnded = true;
+  }
+
+  /** The kernel copies at an MPTCP socket all the same: there it does not pay. */
+  get #canSplice(): boolean {
+    return this.#isPlain ??= this.#ways.every(({ from }) => isPlainTcp(from.fd));
   }
 
   #write(way: Way, bytes: Uint8Array): void {
@@ -164,6 +221,8 @@ export class KernelRelay implements Relay {
     this.#broken = { side: other, error };
     way.isOver = true;
     way.rest = NOTHING;
+    way.pipe?.close();
+    way.pipe = null;
     way.to.readable = true;
     way.to.watchAgain();
   }
