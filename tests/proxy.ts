@@ -61,7 +61,7 @@ export class TestBackend implements AsyncDisposable {
 
   /** Ends it as a killed process is ended: nobody listens, and its connections are gone. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#listener.fd >= 0) this.#listener.close();
+    this.#listener[Symbol.dispose]();
     for (const conn of this.#conns) conn[Symbol.dispose]();
     await this.#running;
   }

@@ -5,13 +5,14 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { connectMptcp, listenMptcp, MptcpError, mptcpSupport } from "../mod.ts";
 import { ERRNO } from "../ffi/errno.ts";
-import { libc } from "../ffi/runtime.ts";
+import { libc, pretendUnsupported } from "../ffi/runtime.ts";
 import { proxyMptcp } from "../src/proxy/mod.ts";
 import type { ProxyBackend, ProxyMptcpOptions } from "../src/proxy/types.ts";
-import { randomFrom, stubLibc } from "./faults.ts";
+import { injectFaults, randomFrom, stubLibc } from "./faults.ts";
 import { assertOpenFds, openFds, settledFds, test } from "./harness.ts";
 import { TestBackend, TestProxy } from "./proxy.ts";
 import { bytesOf, delay, readToEnd, readUpTo, writeAll } from "./sockets.ts";
@@ -683,4 +684,51 @@ test("without a descriptor for a pipe the bytes are copied", async () => {
   const writing = writeAll(client, new Uint8Array(8_000_000)).then(() => client.closeWrite());
   assertEquals((await readToEnd(client)).byteLength, 8_000_000);
   await writing;
+});
+
+for (const { front, back } of PAIRINGS) {
+  for (const seed of [1, 2]) {
+    test(`no byte is lost from ${front} to ${back} by interrupted and short calls, seed ${seed}`, {
+      skip: front === back && back === "tcp" ? null : noMptcp,
+    }, async () => {
+      const random = randomFrom(seed);
+      const bytes = Uint8Array.from({ length: 1_500_000 }, () => random() * 256);
+      await using backend = new TestBackend(undefined, { mptcp: modeOf(back) });
+      await using proxy = new TestProxy({ front: `${front}@127.0.0.1:0`, back: backend.address });
+      using faults = injectFaults({ seed, EINTR: 10, EAGAIN: 10, short: 30 });
+      using client = await proxy.connect({ mptcp: modeOf(front) });
+      const writing = writeAll(client, bytes).then(() => client.closeWrite());
+      const received = await readToEnd(client);
+      await writing;
+      assertEquals(received.byteLength, bytes.byteLength);
+      assert(Buffer.compare(received, bytes) === 0);
+      assertEquals((await proxy.report()).end, "closed");
+      assert(faults.counts.short > 0 && faults.counts.EAGAIN > 0);
+    });
+  }
+}
+
+test("where the runtime's own TCP stands in, the proxy works as well", async () => {
+  const before = pretendUnsupported("the test says so");
+  try {
+    await using backend = new TestBackend(undefined, { mptcp: "prefer" });
+    await using proxy = new TestProxy({ back: `127.0.0.1:${backend.port}`, sendProxy: "v1" });
+    using client = await proxy.connect();
+    const bytes = new Uint8Array(3_000_000).fill(7);
+    const writing = writeAll(client, bytes).then(() => client.closeWrite());
+    const received = await readToEnd(client);
+    await writing;
+    const header = `PROXY TCP4 127.0.0.1 127.0.0.1 ${client.localAddr.port} ${proxy.port}\r\n`;
+    assertEquals(new TextDecoder().decode(received.subarray(0, header.length)), header);
+    assertEquals(received.byteLength, header.length + bytes.byteLength);
+    const { end, front, bytesIn } = await proxy.report();
+    assertEquals([end, front.fallback?.reason, bytesIn], ["closed", "not-linux", 3_000_000]);
+    using _idle = await proxy.connect();
+    while (proxy.proxy.stats().active === 0) await delay(5);
+    await delay(50);
+    await proxy.proxy.close();
+    assertEquals((await proxy.report(2)).end, "stopped");
+  } finally {
+    pretendUnsupported(before);
+  }
 });
