@@ -146,6 +146,27 @@ test("an answer before the end of an upload that is refused goes on to the clien
   assert(["ECONNRESET", "EPIPE"].includes(await upload));
 });
 
+for (const mptcp of ["off", "require"] as const) {
+  test(`what came before a reset goes on before it, with mptcp "${mptcp}"`, {
+    skip: mptcp === "off" ? null : noMptcp,
+  }, async () => {
+    await using backend = new TestBackend(async (conn) => {
+      await readUpTo(conn, 1);
+      await writeAll(conn, new Uint8Array(50_000));
+      await delay(20);
+    }, { socketOptions: { linger: 0 } });
+    const front = { hostname: "127.0.0.1", mptcp };
+    await using proxy = new TestProxy({ front, back: backend.address });
+    for (let i = 1; i <= 20; i++) {
+      using client = await proxy.connect({ mptcp });
+      await client.write(bytesOf("x"));
+      assertEquals((await readUpTo(client, 50_000)).byteLength, 50_000);
+      await assertRejects(() => readToEnd(client), MptcpError);
+      assertEquals((await proxy.report(i)).end, "backend-reset");
+    }
+  });
+}
+
 test("a reader that is slow stops its writer, and the proxy keeps one buffer at most", async () => {
   const { promise: go, resolve: start } = Promise.withResolvers<void>();
   await using backend = new TestBackend(async (conn) => {

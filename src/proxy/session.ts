@@ -10,6 +10,7 @@ import { MptcpError } from "../error.ts";
 import { resetOnClose } from "../socket.ts";
 import type { MptcpConn, NetAddr } from "../types.ts";
 import { type Backend, type Backends, isShortage } from "./backends.ts";
+import { flush } from "./flush.ts";
 import {
   formatProxyHeader,
   type HeaderAddresses,
@@ -131,6 +132,8 @@ export class Session implements ProxyConnection {
       await this.#connect();
       const outcome = await this.#carry(head);
       if (outcome !== null) {
+        const other = outcome.side === "client" ? this.#back! : this.#front;
+        await flush(other.conn, this.#stopping.signal);
         this.#settle(outcome.side === "client" ? "client-reset" : "backend-reset", outcome.error);
       }
     } catch (error) {
