@@ -407,6 +407,10 @@ test("10 000 connections, 1 000 at once, come through whole and leave nothing be
   await using proxy = await ProxyProcess.startQuiet(args, { permissions });
   const load = (count: number) =>
     many(count, AT_ONCE, (i) => roundTrip(() => proxy.connect(), 1 + (i * 7919) % 5_000));
+  // What hangs is told before the test is given up.
+  const late = setTimeout(() => {
+    console.error(JSON.stringify([proxy.stats(), proxy.stats("/connections")]));
+  }, 90_000);
   await load(3000);
   const memory = async () => {
     while (proxy.stats().active > 0) await delay(20);
@@ -415,6 +419,7 @@ test("10 000 connections, 1 000 at once, come through whole and leave nothing be
   const before = await memory();
   const fds = proxy.fds();
   await load(7000);
+  clearTimeout(late);
   const growth = (await memory() - before) / 2 ** 20;
   const { total, peak, ends, backends } = proxy.stats();
   assertEquals([total, ends.closed], [10_000, 10_000]);
