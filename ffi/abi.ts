@@ -36,6 +36,7 @@ export const SO_PRIORITY = 12;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
 export const SO_PEERCRED = 17;
+export const SO_RCVLOWAT = 18;
 export const SO_BINDTODEVICE = 25;
 export const SO_ACCEPTCONN = 30;
 export const SO_RCVBUFFORCE = 33;

@@ -19,6 +19,7 @@ import {
   SO_MARK,
   SO_PRIORITY,
   SO_RCVBUF,
+  SO_RCVLOWAT,
   SO_SNDBUF,
   SOL_IP,
   SOL_IPV6,
@@ -74,6 +75,10 @@ const OPTIONS: Table = {
   maxSegment: integer(1, 65535, ["TCP_MAXSEG", SOL_TCP, TCP_MAXSEG]),
   sendBuffer: integer(0, MAX_INT, ["SO_SNDBUF", SOL_SOCKET, SO_SNDBUF]),
   receiveBuffer: integer(0, MAX_INT, ["SO_RCVBUF", SOL_SOCKET, SO_RCVBUF]),
+  initialReceiveBuffer: {
+    expects: (value) => expectsInteger(value, 2, MAX_INT),
+    settings: initialReceiveBufferSettings,
+  },
   notSentLowat: integer(0, MAX_INT, ["TCP_NOTSENT_LOWAT", SOL_TCP, TCP_NOTSENT_LOWAT]),
   deferAccept: integer(0, MAX_INT, ["TCP_DEFER_ACCEPT", SOL_TCP, TCP_DEFER_ACCEPT]),
   fastOpen: integer(
@@ -103,6 +108,15 @@ const OPTIONS: Table = {
   ),
   linger: { expects: expectsLinger, settings: lingerSettings },
 };
+
+/**
+ * The kernel makes room for twice the mark at once, and goes on tuning from there, which it does not
+ * after `SO_RCVBUF` (sock.c, tcp_set_rcvlowat). Accepted sockets inherit the buffer.
+ */
+function initialReceiveBufferSettings(value: number): Setting[] {
+  const option = ["SO_RCVLOWAT", SOL_SOCKET, SO_RCVLOWAT] as const;
+  return [[option, intBytes(Math.ceil(value / 2))], [option, intBytes(1)]];
+}
 
 type Choice = KernelOption | ((target: OptionTarget) => KernelOption);
 

@@ -77,6 +77,12 @@ export interface SocketOptions {
   sendBuffer?: number;
   /** `SO_RCVBUF` in bytes; the kernel doubles it and stops tuning it. */
   receiveBuffer?: number;
+  /**
+   * What the receive buffer begins with, in bytes, and is tuned up from: `SO_RCVLOWAT`, set to half of
+   * it and back to 1. The kernel begins with 128 KiB (`net.ipv4.tcp_rmem`), caps it at the third
+   * member of that, and takes memory for what is in the buffer alone.
+   */
+  initialReceiveBuffer?: number;
   /** `TCP_NOTSENT_LOWAT` in bytes: unsent data above which a socket is not writable. */
   notSentLowat?: number;
   /** `TCP_DEFER_ACCEPT` in seconds: accept only once data has come. Listeners alone. */

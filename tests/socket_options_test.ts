@@ -14,6 +14,7 @@ import {
   SO_MARK,
   SO_PRIORITY,
   SO_RCVBUF,
+  SO_RCVLOWAT,
   SO_REUSEPORT,
   SO_SNDBUF,
   SOL_IP,
@@ -78,6 +79,8 @@ const INHERITED: Row[] = [
   // The kernel doubles the sizes of buffers, says socket(7).
   socket({ sendBuffer: 65536 }, SO_SNDBUF, 131072),
   socket({ receiveBuffer: 65536 }, SO_RCVBUF, 131072),
+  socket({ initialReceiveBuffer: 1_000_000 }, SO_RCVBUF, 1_000_000),
+  socket({ initialReceiveBuffer: 1_000_000 }, SO_RCVLOWAT, 1),
   socket({ priority: 5 }, SO_PRIORITY, 5),
   { ...socket({ mark: 77 }, SO_MARK, 77), skip: notRoot },
 ];
