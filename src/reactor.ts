@@ -209,7 +209,7 @@ export class Reactor {
     else this.#rounds++;
     // Whoever got an event has had no turn yet to wait for the next.
     const expecting = waiting ? this.#spins() : count > 0 && this.#rounds <= UNREF_SPIN;
-    if (this.#settling > 0 || expecting) {
+    if (this.#settling > 0 || expecting || this.#deferred.length > 0) {
       if (this.#settling > 0) this.#settling--;
       nextTurn(this.#round);
     } else if (waiting) {
