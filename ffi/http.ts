@@ -86,8 +86,8 @@ export interface RuntimeFetch {
 
 /** The runtime's HTTP. */
 export interface RuntimeHttp {
-  /** What `serve` sets `TCP_DEFER_ACCEPT` to, in seconds; 0 if it does not. */
-  readonly deferAccept: number;
+  /** Whether `shutdown` of a server waits for connections that have sent nothing yet. */
+  readonly waitsForSilent: boolean;
   /** Why `serve` may not be called for this address; `null` if it may. */
   serveDenied(hostname: string, port: number): string | null;
   /** Starts the runtime's own server; it listens when this returns. */

@@ -140,7 +140,7 @@ function nodeServer(
 
 /** The HTTP of Bun. */
 export const bunHttp: RuntimeHttp = {
-  deferAccept: 1,
+  waitsForSilent: true,
   serveDenied,
   serve,
   remoteAddr,

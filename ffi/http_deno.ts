@@ -155,7 +155,7 @@ function checkTls({ cert, key }: TlsOptions): void {
 
 /** The HTTP of Deno. */
 export const denoHttp: RuntimeHttp = {
-  deferAccept: 0,
+  waitsForSilent: false,
   serveDenied,
   serve,
   remoteAddr,

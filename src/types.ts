@@ -85,7 +85,10 @@ export interface SocketOptions {
   initialReceiveBuffer?: number;
   /** `TCP_NOTSENT_LOWAT` in bytes: unsent data above which a socket is not writable. */
   notSentLowat?: number;
-  /** `TCP_DEFER_ACCEPT` in seconds: accept only once data has come. Listeners alone. */
+  /**
+   * `TCP_DEFER_ACCEPT` in seconds: accept only once data has come. Listeners alone. Further subflows
+   * of an MPTCP connection come about that much later, as they carry no data at first.
+   */
   deferAccept?: number;
   /** `TCP_FASTOPEN`, the queue length, on a listener; `TCP_FASTOPEN_CONNECT`, 0 or 1, on connect. */
   fastOpen?: number;

@@ -297,8 +297,12 @@ for (
   test(`"get ${args.join(" ")}" fails with status ${status}`, async () => {
     const result = await get(args);
     assertEquals([result.status, result.stdout], [status, ""]);
-    assertMatch(result.stderr, /^mptcp get: [^\n]+\n(Try "mptcp get --help".\n)?$/);
     assertStringIncludes(result.stderr, message);
+    if (!args.includes("--json" as never)) {
+      assertMatch(result.stderr, /^mptcp get: [^\n]+\n(Try "mptcp get --help".\n)?$/);
+    } else {
+      assertEquals(JSON.parse(result.stderr).error.code, "ERR_USAGE");
+    }
   });
 }
 

@@ -123,7 +123,7 @@ const FEATURES: Record<string, () => Promise<void>> = {
 
 for (const [name, attempt] of Object.entries(FEATURES)) {
   const { promise, resolve } = Promise.withResolvers<string>();
-  const timer = setTimeout(() => resolve("it hangs"), 8000);
+  const timer = setTimeout(() => resolve("it hangs"), 5000);
   const problem = await Promise.race([attempt().then(() => null, String), promise]);
   clearTimeout(timer);
   console.log(JSON.stringify({ name, problem }));

@@ -92,8 +92,9 @@ function unknownCommand({ commands = [] }: Command, word: string): UsageError {
 if (import.meta.main) {
   const status = await main(process.argv.slice(2));
   const flushed = Promise.all([process.stdout, process.stderr].map(flush));
-  // Who interrupts does not want to wait for a reader that is slow.
-  const patience = status > 128 ? new Promise((resolve) => setTimeout(resolve, 100)) : flushed;
+  // Who interrupts does not want to wait for a reader that is slow, and what cannot be written any
+  // more is not told of in Deno.
+  const patience = status === 0 ? flushed : new Promise((resolve) => setTimeout(resolve, 100));
   await Promise.race([flushed, patience]);
   // A read of standard input that is under way would keep the process alive.
   process.exit(status);

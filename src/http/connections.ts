@@ -56,6 +56,16 @@ export class ConnectionTable {
     return fd;
   }
 
+  /** The descriptors of all connections. */
+  all(): number[] {
+    const limit = fdLimit();
+    const found: number[] = [];
+    for (let fd = 0; fd < limit; fd++) {
+      if (readEndpoint("getpeername", fd) && this.#isHere(fd)) found.push(fd);
+    }
+    return found;
+  }
+
   #search(remote: Uint8Array): number {
     for (const fd of this.#recent) {
       if (this.#isFrom(fd, remote)) return fd;

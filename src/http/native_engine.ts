@@ -4,11 +4,14 @@
  * @module
  */
 
-import { SOL_TCP, TCP_DEFER_ACCEPT } from "../../ffi/abi.ts";
+import { setTimeout } from "node:timers";
+import { SHUT_RDWR } from "../../ffi/abi.ts";
 import type { RuntimeHandler, RuntimeServer } from "../../ffi/http.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
 import { libc } from "../../ffi/runtime.ts";
-import { setIntOption } from "../socket.ts";
+import { readMptcpInfo, wireProtocol } from "../info.ts";
+import { readTcpInfo } from "../tcp_info.ts";
+import type { ConnectionTable } from "./connections.ts";
 import { type Engine, EngineRefusal, type Job, tlsOf } from "./engine.ts";
 import { graft, GraftError } from "./graft.ts";
 import { type ServeContext, ServeInfo } from "./serve_info.ts";
@@ -16,6 +19,9 @@ import type { ServeMptcpHandler } from "./types.ts";
 
 /** Where the runtime listens until the graft is done. */
 const LOOPBACK = { hostname: "127.0.0.1", port: 0 } as const;
+
+/** How long a connection may be silent while the server shuts down, in milliseconds. */
+const SILENCE = 500;
 
 /** The native engine, and the runtime's descriptor, which is our socket now. */
 export interface NativeEngine extends Engine {
@@ -25,13 +31,12 @@ export interface NativeEngine extends Engine {
 
 /** Starts the runtime's server on the job's socket; throws an `EngineRefusal` where that cannot be. */
 export function startNative(job: Job): NativeEngine {
-  if (job.fd < 0) return toEngine(-1, serveOn(job.addr, job));
+  if (job.fd < 0) return toEngine(-1, serveOn(job.addr, job), job);
   const server = serveOn(LOOPBACK, job);
   try {
-    deferAccept(job);
     const fd = graft(job.fd, LOOPBACK.hostname, server.port);
     libc().close(job.fd);
-    return toEngine(fd, server);
+    return toEngine(fd, server, job);
   } catch (error) {
     // Nothing was accepted yet: this is the same piece of synchronous code.
     server.abort();
@@ -40,19 +45,38 @@ export function startNative(job: Job): NativeEngine {
   }
 }
 
-/**
- * Sets `TCP_DEFER_ACCEPT` as the runtime sets it on its own sockets. Bun counts on it: it closes an
- * idle connection on shutdown, but waits for the first request of one that has made none.
- */
-function deferAccept({ fd, options }: Job): void {
-  const { deferAccept: seconds } = runtimeHttp;
-  if (seconds === 0 || options.socketOptions?.deferAccept !== undefined) return;
-  setIntOption(fd, SOL_TCP, TCP_DEFER_ACCEPT, seconds);
+function toEngine(fd: number, server: RuntimeServer, job: Job): NativeEngine {
+  const { object, finished, abort, ref, unref } = server;
+  const shutdown = () => {
+    server.shutdown();
+    if (runtimeHttp.waitsForSilent && job.connections !== null) {
+      endSilent(job.connections, finished);
+    }
+  };
+  return { name: "native", fd, server: object, finished, shutdown, abort, ref, unref };
 }
 
-function toEngine(fd: number, server: RuntimeServer): NativeEngine {
-  const { object, finished, shutdown, abort, ref, unref } = server;
-  return { name: "native", fd, server: object, finished, shutdown, abort, ref, unref };
+/**
+ * Ends the connections that have sent nothing, until the server has ended. On its own sockets Bun sees
+ * none of them, because it sets `TCP_DEFER_ACCEPT`: that would keep the further subflows of an MPTCP
+ * connection from being taken for a second.
+ */
+async function endSilent(connections: ConnectionTable, finished: Promise<unknown>): Promise<void> {
+  let isOver = false;
+  finished.then(() => isOver = true);
+  for (;;) {
+    // Whoever has just connected is about to send a request.
+    await new Promise((resolve) => setTimeout(resolve, SILENCE).unref());
+    if (isOver) return;
+    for (const fd of connections.all()) {
+      if (hasSentNothing(fd)) libc().shutdown(fd, SHUT_RDWR);
+    }
+  }
+}
+
+function hasSentNothing(fd: number): boolean {
+  const info = wireProtocol(fd) === "mptcp" ? readMptcpInfo(fd) : readTcpInfo(fd);
+  return info?.bytesReceived === 0n;
 }
 
 interface Address {
