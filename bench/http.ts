@@ -28,11 +28,18 @@ const { values: options } = parseArgs({
     rounds: { type: "string", default: "7" },
     seconds: { type: "string", default: "2" },
     connections: { type: "string", default: "64" },
+    /** How many rows of the table, from the first. */
+    rows: { type: "string", default: "6" },
   },
 });
 
 /** What is measured; the first is what the others are compared with. */
-const ROWS: readonly { label: string; kind: HttpServerKind; wrapped: boolean; tcp?: boolean }[] = [
+const ALL_ROWS: readonly {
+  label: string;
+  kind: HttpServerKind;
+  wrapped: boolean;
+  tcp?: boolean;
+}[] = [
   { label: "own server, wrapper", kind: "own", wrapped: true },
   { label: "native", kind: "native", wrapped: false },
   { label: "native, info unused", kind: "informed", wrapped: false },
@@ -40,6 +47,8 @@ const ROWS: readonly { label: string; kind: HttpServerKind; wrapped: boolean; tc
   { label: "node", kind: "node", wrapped: false },
   { label: "own server, TCP", kind: "own", wrapped: false, tcp: true },
 ];
+
+const ROWS = ALL_ROWS.slice(0, Number(options.rows));
 
 interface Measured {
   /** Requests per second. */
