@@ -1,5 +1,5 @@
 // Answers any HTTP request with whether it came by Multipath TCP, and over which subflows:
-//   deno run --allow-ffi examples/server.ts [port]     twice as fast with --allow-net
+//   deno run --allow-ffi examples/server.ts [port]     much faster with --allow-net
 //   bun examples/server.ts [port]
 import process from "node:process";
 import type { NetAddr } from "@multipath/mptcp";

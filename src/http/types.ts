@@ -76,8 +76,8 @@ export interface ServeMptcpOptions extends ListenMptcpOptions {
    * Which HTTP server does the work:
    *
    * - `"native"`: `Deno.serve` or `Bun.serve`, with our socket grafted under it: HTTP/1.1 and in Deno
-   *   HTTP/2, WebSockets, the runtime's full speed. Deno needs `--allow-net`.
-   * - `"node"`: `node:http`, on the socket itself: HTTP/1.1, about half the speed. Deno needs
+   *   HTTP/2, WebSockets, the runtime's speed. Deno needs `--allow-net`.
+   * - `"node"`: `node:http`, on our connections: HTTP/1.1, a sixth of the speed. Deno needs
    *   `--allow-ffi` alone.
    * - `"auto"`: native where it can be had, else node. `engine` of the server says which, and why.
    *
