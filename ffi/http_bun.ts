@@ -130,7 +130,7 @@ function nodeServer(
   const secure = tls && createTlsServer({ ...tls, ALPNProtocols: ["http/1.1"] }, serve);
   const adopt = (fd: number) => {
     // The types of Node do not know what Bun takes here; new Socket({ fd }) does nothing.
-    const socket = connect({ fd, allowHalfOpen: true } as never);
+    const socket = connect({ fd, allowHalfOpen: tls === null } as never);
     if (secure === null) serve(socket);
     else secure.emit("connection", socket);
     return socket;

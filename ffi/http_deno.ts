@@ -140,7 +140,8 @@ function nodeServer(
   const server = tls === null ? createServer(listener) : createHttpsServer({ ...tls }, listener);
   server.on(tls === null ? "connection" : "secureConnection", onConnection);
   const adopt = (fd: number) => {
-    const socket = new Socket({ fd, allowHalfOpen: true });
+    // Below TLS nobody would end a socket whose handshake has failed.
+    const socket = new Socket({ fd, allowHalfOpen: tls === null });
     server.emit("connection", socket);
     return socket;
   };

@@ -203,3 +203,24 @@ test("a server of 300 connections tells each its own token", async () => {
     for (const conn of conns) conn.close();
   }
 });
+
+/** The server of Deno waits for them. */
+test("node: shutdown does not wait for TLS that fails or never begins", {
+  skip: noCertificate,
+}, async () => {
+  const where = { hostname: "127.0.0.1", port: 0, engine: "node" } as const;
+  const before = await settledFds();
+  const server = serveMptcp({ ...where, ...certificate }, () => new Response("ok"));
+  {
+    using silent = await connectMptcp({ port: server.addr.port });
+    using wrong = await connectMptcp({ port: server.addr.port });
+    await wrong.write(bytesOf("GET / HTTP/1.0\r\n\r\n"));
+    await readToEnd(wrong).catch(() => {});
+    await delay(50);
+    const started = performance.now();
+    await server.shutdown();
+    assert(performance.now() - started < 2000);
+    silent.close();
+  }
+  await assertOpenFds(before);
+});

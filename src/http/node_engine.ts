@@ -31,6 +31,11 @@ function remoteOf(_request: Request, origin: object): { hostname: string; port: 
   return hostname === undefined || port === undefined ? null : { hostname, port };
 }
 
+/** What a socket and the TLS above it have in common. */
+function remoteText({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
+
 class NodeEngine implements Engine {
   readonly name = "node";
   readonly finished: Promise<null>;
@@ -73,6 +78,11 @@ class NodeEngine implements Engine {
 
   shutdown(): void {
     this.#stop();
+    const served = new Set([...this.#sockets.keys()].map(remoteText));
+    for (const socket of this.#accepted) {
+      // There is no more TLS to come of it.
+      if (!served.has(remoteText(socket))) socket.destroy();
+    }
     for (const [socket, requests] of this.#sockets) {
       if (requests === 0) socket.destroy();
     }
