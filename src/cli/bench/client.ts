@@ -189,7 +189,7 @@ async function measure(
   const started = performance.now();
   const figures = lines.next().catch(() => null).then((value) => {
     const figures = readFigures(value);
-    if (figures !== null) return figures;
+    if (figures !== null) return lines.send({ ok: true }).then(() => figures);
     const after = ((performance.now() - started) / 1000).toFixed(1);
     throw new PeerError(`the server is gone, ${after} s after the beginning`);
   });

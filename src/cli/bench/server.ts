@@ -141,19 +141,21 @@ class BenchServer {
 
   async #measure(hello: Hello, lines: Lines, streams: readonly MptcpConn[]): Promise<void> {
     const traffic = new Traffic(streams, jobOf(hello));
-    // The client goes on holding the connection until it has the figures.
-    const gone = lines.next().catch(() => null).then(() => {
+    // The client confirms the figures: streams that end alone may be those of one that is gone.
+    const confirmed = lines.next().catch(() => null).then((line) => {
+      if (line !== null) return;
       for (const conn of streams) conn[Symbol.dispose]();
       throw new PeerError("the client is gone in the middle of the test");
     });
-    gone.catch(() => {});
+    confirmed.catch(() => {});
     // Ready: the client's clock and ours begin together.
     await lines.send({ ok: true });
-    await Promise.race([traffic.run(), gone]);
+    await Promise.race([traffic.run(), confirmed]);
     const figures = traffic.figures();
     const protocol = streams.every((conn) => conn.protocol === "mptcp") ? "mptcp" : "tcp";
     const { hostname } = lines.conn.remoteAddr;
     await lines.send(figures);
+    await inTime(confirmed, PATIENCE, "it does not confirm the figures");
     if (this.#args.has("json")) {
       const { direction, streams } = hello;
       this.#terminal.print(
