@@ -8,6 +8,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { NodeServer } from "../../ffi/http.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
+import { libc } from "../../ffi/runtime.ts";
 import { Listener } from "../listener.ts";
 import { formatHostPort } from "../socket.ts";
 import { type Engine, EngineRefusal, type Job, tlsOf } from "./engine.ts";
@@ -107,7 +108,7 @@ class NodeEngine implements Engine {
     if (this.#accepted.size === 0) this.#finish();
   }
 
-  /** The runtimes' own `node:http` does not accept ever after when it once had no descriptor. */
+  /** Deno's own `node:http` does not accept ever after when it once had no descriptor. */
   async #accept(): Promise<void> {
     while (!this.#isEnding) {
       try {
@@ -120,7 +121,13 @@ class NodeEngine implements Engine {
   }
 
   #adopt(fd: number): void {
-    const socket = this.#node.adopt(fd);
+    let socket: Socket;
+    try {
+      socket = this.#node.adopt(fd);
+    } catch (error) {
+      libc().close(fd);
+      throw error;
+    }
     this.#accepted.add(socket);
     socket.once("close", () => {
       this.#accepted.delete(socket);

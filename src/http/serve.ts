@@ -201,7 +201,8 @@ class Server implements MptcpServer {
     if (signal.aborted) return this.abort();
     const onAbort = () => this.abort();
     signal.addEventListener("abort", onAbort, { once: true });
-    this.finished.then(() => signal.removeEventListener("abort", onAbort));
+    const forget = () => signal.removeEventListener("abort", onAbort);
+    this.finished.then(forget, forget);
   }
 
   ref(): void {
@@ -260,8 +261,8 @@ class Server implements MptcpServer {
       try {
         fd = takeDescriptor(listenMptcp(options));
         // The other engine is for good, so it has to wait until this one has had its chances.
-        const start = pause < LONGEST_PAUSE ? startNative : (job: Job) => this.#start(job);
-        this.#engine = start({ ...job, fd });
+        const isPatient = pause < LONGEST_PAUSE || options.engine === "native";
+        this.#engine = isPatient ? startNative({ ...job, fd }) : this.#start({ ...job, fd });
         if (!this.#refed) this.#engine.unref();
         return;
       } catch (error) {
