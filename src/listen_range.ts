@@ -4,7 +4,7 @@
  * @module
  */
 
-import { optionsAt, parseAddress } from "./address.ts";
+import { type AddressOptions, optionsAt, parseAddress } from "./address.ts";
 import { listenMptcp } from "./listen.ts";
 import type { ListenMptcpOptions, MptcpListener, SocketAddress } from "./types.ts";
 
@@ -23,13 +23,21 @@ export function listenRange(
   options: ListenRangeOptions = {},
 ): MptcpListener[] {
   const where = typeof address === "string" ? parseAddress(address) : address;
-  const { port: first = 0, lastPort: last = first } = where;
+  return listenOnEach(eachPort(where).map((one) => ({ ...options, ...one })));
+}
+
+/** The options for every port of an address. */
+export function eachPort(address: SocketAddress): AddressOptions[] {
+  const { port: first = 0, lastPort: last = first } = address;
   if (first === 0 && last > 0) throw new RangeError("A range of ports begins at 1 or above");
+  return Array.from({ length: last - first + 1 }, (_, i) => optionsAt(address, first + i));
+}
+
+/** Listens as all of these say, or as none of them. */
+export function listenOnEach(all: readonly ListenMptcpOptions[]): MptcpListener[] {
   const listeners: MptcpListener[] = [];
   try {
-    for (let port = first; port <= last; port++) {
-      listeners.push(listenMptcp({ ...options, ...optionsAt(where, port) }));
-    }
+    for (const options of all) listeners.push(listenMptcp(options));
     return listeners;
   } catch (error) {
     for (const listener of listeners) listener.close();

@@ -166,3 +166,17 @@ export function inNetns<T>(netns: string | undefined, action: () => T): T {
 export function isInterrupted(result: number): boolean {
   return result === -ERRNO.EINTR;
 }
+
+/** What this machine is short of, and may have again soon. */
+const SHORTAGES: ReadonlySet<number | undefined> = new Set([
+  ERRNO.EMFILE,
+  ERRNO.ENFILE,
+  ERRNO.ENOBUFS,
+  ERRNO.ENOMEM,
+  ERRNO.EADDRNOTAVAIL,
+]);
+
+/** Whether an error is about this machine's descriptors, ports or memory. */
+export function isShortage(error: unknown): boolean {
+  return error instanceof MptcpError && SHORTAGES.has(error.errno);
+}

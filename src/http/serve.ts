@@ -8,7 +8,7 @@ import { F_DUPFD_CLOEXEC } from "../../ffi/abi.ts";
 import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
 import { MptcpError } from "../error.ts";
 import { listenMptcp } from "../listen.ts";
-import { formatHostPort } from "../socket.ts";
+import { formatHostPort, isShortage } from "../socket.ts";
 import type { Fallback, MptcpListener, NetAddr, Protocol } from "../types.ts";
 import { ConnectionTable } from "./connections.ts";
 import { isDeaf } from "./deafness.ts";
@@ -267,7 +267,7 @@ class Server implements MptcpServer {
         return;
       } catch (error) {
         discard(fd);
-        if (!(error instanceof EngineRefusal) && !isExhausted(error)) throw failure;
+        if (!(error instanceof EngineRefusal) && !isShortage(error)) throw failure;
       }
     }
   }
@@ -304,11 +304,6 @@ function takeDescriptor(listener: MptcpListener): number {
 
 function discard(fd: number): void {
   if (fd >= 0) libc().close(fd);
-}
-
-function isExhausted(error: unknown): boolean {
-  const { code } = error as { code?: unknown };
-  return code === "EMFILE" || code === "ENFILE" || code === "ENOMEM" || code === "ENOBUFS";
 }
 
 const STARTS = { native: startNative, node: startNode } as const;

@@ -13,7 +13,7 @@ import { ERRNO } from "../../ffi/errno.ts";
 import { addressOptions, type Family } from "../address.ts";
 import { connectMptcp } from "../connect.ts";
 import { MptcpError } from "../error.ts";
-import { formatHostPort } from "../socket.ts";
+import { formatHostPort, isShortage } from "../socket.ts";
 import type { ConnectMptcpOptions, MptcpConn, SocketOptions } from "../types.ts";
 import type { CheckedProxyOptions } from "./options.ts";
 import type { ProxyBackend } from "./types.ts";
@@ -24,20 +24,6 @@ const LONGEST_PAUSE = 30_000;
 
 /** Milliseconds until the next try where this machine has no descriptor, port or memory left. */
 const SHORTAGE_PAUSE = 50;
-
-/** No fault of a backend: what this machine is short of, and may have again soon. */
-const SHORTAGES: ReadonlySet<number | undefined> = new Set([
-  ERRNO.EMFILE,
-  ERRNO.ENFILE,
-  ERRNO.ENOBUFS,
-  ERRNO.ENOMEM,
-  ERRNO.EADDRNOTAVAIL,
-]);
-
-/** Whether an error is about this machine's descriptors, ports or memory. */
-export function isShortage(error: unknown): boolean {
-  return error instanceof MptcpError && SHORTAGES.has(error.errno);
-}
 
 type BackOption = string | Omit<ConnectMptcpOptions, "signal">;
 
@@ -62,7 +48,7 @@ export class Backend {
     }
     const own = "socketOptions" in given ? given.socketOptions : {};
     this.#options = { ...given, port, socketOptions: { ...socketOptions, ...own } };
-    const hostname = given.hostname ?? "localhost";
+    const hostname = given.hostname ?? "127.0.0.1";
     this.address = typeof option === "string" ? option : formatHostPort(hostname, port);
   }
 

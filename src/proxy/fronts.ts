@@ -5,7 +5,7 @@
  */
 
 import { parseAddress } from "../address.ts";
-import { listenMptcp } from "../listen.ts";
+import { eachPort, listenOnEach } from "../listen_range.ts";
 import type { ListenMptcpOptions, MptcpListener } from "../types.ts";
 import type { CheckedProxyOptions } from "./options.ts";
 
@@ -17,28 +17,17 @@ export function listenOnAll(options: CheckedProxyOptions): MptcpListener[] {
     | ListenMptcpOptions
   )[];
   if (fronts.length === 0) throw new TypeError("Invalid front: expected at least one address");
-  const listeners: MptcpListener[] = [];
-  try {
-    for (const one of fronts.flatMap(toPorts)) {
-      const own = { ...socketOptions, ...one.socketOptions };
-      const backlog = tcpBacklog === undefined ? {} : { tcpBacklog };
-      listeners.push(listenMptcp({ reusePort, ...backlog, ...one, socketOptions: own }));
-    }
-  } catch (error) {
-    for (const listener of listeners) listener.close();
-    throw error;
-  }
-  return listeners;
+  const shared = { reusePort, ...(tcpBacklog !== undefined && { tcpBacklog }) };
+  return listenOnEach(
+    fronts.flatMap(toPorts).map((one) => ({
+      ...shared,
+      ...one,
+      socketOptions: { ...socketOptions, ...one.socketOptions },
+    })),
+  );
 }
 
 /** What `listenMptcp` takes, for each port of a range. */
 function toPorts(front: string | ListenMptcpOptions): ListenMptcpOptions[] {
-  if (typeof front !== "string") return [front];
-  const { port = 0, lastPort = port, hostname, mptcp, family } = parseAddress(front);
-  return Array.from({ length: lastPort - port + 1 }, (_, i) => ({
-    mptcp,
-    family,
-    port: port + i,
-    ...(hostname !== "" && { hostname }),
-  }));
+  return typeof front === "string" ? eachPort(parseAddress(front)) : [front];
 }

@@ -6,9 +6,9 @@
 
 import { clearTimeout, setImmediate, setTimeout } from "node:timers";
 import { MptcpError } from "../error.ts";
-import { formatHostPort } from "../socket.ts";
+import { formatHostPort, isShortage } from "../socket.ts";
 import type { MptcpConn, MptcpListener } from "../types.ts";
-import { type Backend, Backends, isShortage } from "./backends.ts";
+import { type Backend, Backends } from "./backends.ts";
 import { listenOnAll } from "./fronts.ts";
 import { type CheckedProxyOptions, checkProxyOptions } from "./options.ts";
 import { Session, type SessionContext } from "./session.ts";

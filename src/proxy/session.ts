@@ -7,9 +7,9 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { Conn } from "../conn.ts";
 import { MptcpError } from "../error.ts";
-import { resetOnClose } from "../socket.ts";
+import { isShortage, resetOnClose } from "../socket.ts";
 import type { MptcpConn, NetAddr } from "../types.ts";
-import { type Backend, type Backends, isShortage } from "./backends.ts";
+import type { Backend, Backends } from "./backends.ts";
 import { flush } from "./flush.ts";
 import {
   formatProxyHeader,
