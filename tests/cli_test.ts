@@ -9,7 +9,14 @@ import { toJson } from "../src/cli/json.ts";
 import { parseArguments } from "../src/cli/parse.ts";
 import { tableLines } from "../src/cli/table.ts";
 import type { Styles } from "../src/cli/terminal.ts";
-import { count, formatBytes, formatMicroseconds, formatRate } from "../src/cli/units.ts";
+import {
+  count,
+  formatBar,
+  formatBytes,
+  formatClock,
+  formatMicroseconds,
+  formatRate,
+} from "../src/cli/units.ts";
 import { mptcp, mptcpCommand, noTerminal, TerminalSession } from "./cli.ts";
 import { test } from "./harness.ts";
 import { ROOT } from "./processes.ts";
@@ -185,6 +192,8 @@ test("quantities have three digits or so, and the unit that suits them", () => {
     "1.0 Gbit/s",
   ]);
   assertEquals([45, 1234, 250_000].map(formatMicroseconds), ["0.045 ms", "1.23 ms", "250 ms"]);
+  assertEquals([7.4, 59.6, 3723].map(formatClock), ["0:07", "1:00", "1:02:03"]);
+  assertEquals([-1, 0.3, 2].map((part) => formatBar(part, 5)), ["     ", "█▌   ", "█████"]);
   assertEquals([count(1, "subflow"), count(2, "subflow")], ["1 subflow", "2 subflows"]);
 });
 

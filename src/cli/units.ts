@@ -1,5 +1,5 @@
 /**
- * Quantities as people read them.
+ * Quantities as people read them: sizes, rates, times and counts, and bars.
  *
  * @module
  */
@@ -32,6 +32,22 @@ function scale(value: number, step: number, units: readonly string[]): string {
   }
   const digits = unit === 0 || value >= 99.95 ? 0 : 1;
   return `${value.toFixed(digits)} ${units[unit]}`;
+}
+
+/** Seconds: "0:07", "1:02:03". */
+export function formatClock(seconds: number): string {
+  const whole = Math.round(seconds);
+  const pad = (number: number) => String(number % 60).padStart(2, "0");
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes}:${pad(whole)}`;
+  return `${Math.floor(minutes / 60)}:${pad(minutes)}:${pad(whole)}`;
+}
+
+/** A bar of that many columns, of which a part, 0 to 1, is filled, to an eighth of a column. */
+export function formatBar(part: number, columns: number): string {
+  const eighths = Math.round(Math.min(1, Math.max(0, part)) * columns * 8);
+  const rest = " ▏▎▍▌▋▊▉"[eighths % 8]!;
+  return `${"█".repeat(Math.floor(eighths / 8))}${eighths % 8 > 0 ? rest : ""}`.padEnd(columns);
 }
 
 /** "1 subflow", "2 subflows". */

@@ -6,8 +6,8 @@
 
 import type { MptcpConn, Subflow } from "../../types.ts";
 import { type PathRate, PathRates } from "../path_rates.ts";
-import { barText, rateText } from "../quantities.ts";
 import type { Terminal } from "../terminal.ts";
+import { formatBar, formatRate } from "../units.ts";
 import type { Traffic } from "./streams.ts";
 
 /** A part of a test. */
@@ -104,9 +104,9 @@ export class Intervals implements Disposable {
   #print({ start, end, sentBytesPerSecond, receivedBytesPerSecond, paths }: Interval): void {
     const { styles, outIsTerminal } = this.#terminal;
     const sums = [
-      ...sentBytesPerSecond > 0 ? [`${rateText(sentBytesPerSecond).padStart(11)} sent`] : [],
+      ...sentBytesPerSecond > 0 ? [`${formatRate(sentBytesPerSecond).padStart(11)} sent`] : [],
       ...receivedBytesPerSecond > 0
-        ? [`${rateText(receivedBytesPerSecond).padStart(11)} received`]
+        ? [`${formatRate(receivedBytesPerSecond).padStart(11)} received`]
         : [],
     ];
     const span = `${start.toFixed(1).padStart(5)}-${end.toFixed(1).padEnd(5)} s`;
@@ -115,8 +115,8 @@ export class Intervals implements Disposable {
     const width = Math.max(...paths.map(({ path }) => path.length));
     const fastest = Math.max(1, ...paths.map(({ bytesPerSecond }) => bytesPerSecond));
     for (const { path, bytesPerSecond } of paths) {
-      const bar = styles.cyan(barText(bytesPerSecond / fastest, 30).trimEnd());
-      const line = `  ${path.padEnd(width)}  ${rateText(bytesPerSecond).padStart(11)}`;
+      const bar = styles.cyan(formatBar(bytesPerSecond / fastest, 30).trimEnd());
+      const line = `  ${path.padEnd(width)}  ${formatRate(bytesPerSecond).padStart(11)}`;
       this.#terminal.print(outIsTerminal ? `${line}  ${bar}` : line);
     }
   }

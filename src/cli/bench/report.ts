@@ -5,8 +5,8 @@
  */
 
 import type { MptcpConn } from "../../types.ts";
-import { rateText, sizeText } from "../quantities.ts";
 import type { Styles } from "../terminal.ts";
+import { formatBytes, formatRate } from "../units.ts";
 import type { Intervals } from "./intervals.ts";
 import type { Figures, Hello } from "./protocol.ts";
 
@@ -52,8 +52,8 @@ export function summaryLines(result: Result, styles: Styles): string[] {
   const { sent, received } = flows(result);
   const line = (name: string, { bytes, seconds, bytesPerSecond }: Flow) =>
     bytes === 0 ? [] : [
-      `${name.padEnd(9)} ${sizeText(bytes)} in ${seconds.toFixed(2)} s  ` +
-      styles.bold(rateText(bytesPerSecond)),
+      `${name.padEnd(9)} ${formatBytes(bytes)} in ${seconds.toFixed(2)} s  ` +
+      styles.bold(formatRate(bytesPerSecond)),
     ];
   const protocol = protocolOf(streams);
   const fallback = streams.find((conn) => conn.fallback !== null)?.fallback;
@@ -62,7 +62,9 @@ export function summaryLines(result: Result, styles: Styles): string[] {
     ...line("Sent", sent),
     ...line("Received", received),
     `${"Protocol".padEnd(9)} ${protocol.toUpperCase()}${fallback ? `: ${fallback.detail}` : ""}`,
-    ...intervals.paths.map(({ path, bytes }) => `${"Path".padEnd(9)} ${path}  ${sizeText(bytes)}`),
+    ...intervals.paths.map(({ path, bytes }) =>
+      `${"Path".padEnd(9)} ${path}  ${formatBytes(bytes)}`
+    ),
     `${"CPU".padEnd(9)} ${cpuText(local)} here, ${cpuText(remote)} at the server`,
   ];
 }

@@ -9,8 +9,8 @@ import { formatHostPort } from "../../socket.ts";
 import type { MptcpConn, MptcpListener } from "../../types.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command } from "../command.ts";
-import { rateText, sizeText } from "../quantities.ts";
 import { interruptedStatus, type Terminal } from "../terminal.ts";
+import { formatBytes, formatRate } from "../units.ts";
 import { listenOptions } from "./addresses.ts";
 import { inTime } from "./patience.ts";
 import { type Hello, Lines, PeerError, readHello, type StreamHello } from "./protocol.ts";
@@ -164,8 +164,8 @@ class BenchServer {
     } else {
       const bytes = figures.sent + figures.received;
       this.#terminal.print(
-        `${hostname}  ${hello.direction}  ${protocol.toUpperCase()}  ${sizeText(bytes)}  ` +
-          `${rateText(bytes / figures.seconds)}  ${cpuText(figures)}`,
+        `${hostname}  ${hello.direction}  ${protocol.toUpperCase()}  ${formatBytes(bytes)}  ` +
+          `${formatRate(bytes / figures.seconds)}  ${cpuText(figures)}`,
       );
     }
   }

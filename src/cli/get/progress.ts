@@ -8,8 +8,8 @@
 import type { MptcpClientConnection } from "../../http/mod.ts";
 import { LiveLines } from "../live_lines.ts";
 import { type PathRate, PathRates } from "../path_rates.ts";
-import { barText, clockText, rateText, sizeText } from "../quantities.ts";
 import type { Terminal } from "../terminal.ts";
+import { formatBar, formatBytes, formatClock, formatRate } from "../units.ts";
 import { PathWatch } from "./path_watch.ts";
 
 const INTERVAL = 250;
@@ -98,18 +98,20 @@ export class Progress implements Disposable {
     const seconds = (time - this.#start) / 1000;
     const label = shorten(name, 20).padEnd(20);
     if (total === null) {
-      return `${label}  ${sizeText(so)}  ${rateText(rate)}  ${clockText(seconds)}`;
+      return `${label}  ${formatBytes(so)}  ${formatRate(rate)}  ${formatClock(seconds)}`;
     }
     const percent = `${total === 0 ? 100 : Math.floor(so * 100 / total)}%`.padStart(4);
     const left = isEnd
-      ? clockText(seconds)
+      ? formatClock(seconds)
       : rate > 0
-      ? `${clockText((total - so) / rate)} left`
+      ? `${formatClock((total - so) / rate)} left`
       : "";
-    const figures = `${percent}  ${sizeText(so)} of ${sizeText(total)}  ${rateText(rate)}  ${left}`;
+    const figures = `${percent}  ${formatBytes(so)} of ${formatBytes(total)}  ${
+      formatRate(rate)
+    }  ${left}`;
     const width = this.#terminal.columns - label.length - 58;
     const bar = width >= 8
-      ? `  ▕${barText(total === 0 ? 1 : so / total, Math.min(width, 40))}▏`
+      ? `  ▕${formatBar(total === 0 ? 1 : so / total, Math.min(width, 40))}▏`
       : "";
     return `${label}${bar}${figures}`;
   }
@@ -120,9 +122,9 @@ export class Progress implements Disposable {
     const width = Math.max(...paths.map(({ path }) => path.length));
     const fastest = Math.max(...paths.map(({ rate }) => rate), 1);
     return paths.map(({ path, rate, bytes, isOpen }) => {
-      const figures = `${rateText(rate).padStart(11)}  ${sizeText(bytes).padStart(8)}`;
+      const figures = `${formatRate(rate).padStart(11)}  ${formatBytes(bytes).padStart(8)}`;
       return `  ${path.padEnd(width)}  ${figures}  ${
-        isOpen || isEnd ? barText(rate / fastest, 20) : "lost"
+        isOpen || isEnd ? formatBar(rate / fastest, 20) : "lost"
       }`;
     });
   }

@@ -6,9 +6,9 @@
 
 import { type Stats, statSync } from "node:fs";
 import { type FileHandle, open, rename, rm, utimes } from "node:fs/promises";
-import { sizeText } from "../quantities.ts";
 import { StatusError } from "../status_error.ts";
 import type { Terminal } from "../terminal.ts";
+import { formatBytes } from "../units.ts";
 
 /** Takes bytes. */
 export interface Sink {
@@ -129,7 +129,7 @@ export class FileSink implements Sink {
       await rm(this.#partPath, { force: true });
       return null;
     }
-    const kept = `${sizeText(this.#size)} are kept in ${this.#partPath}`;
+    const kept = `${formatBytes(this.#size)} are kept in ${this.#partPath}`;
     if (this.#modified === null) return kept;
     await utimes(this.#partPath, this.#modified, this.#modified).catch(() => {});
     return `${kept}: the same command with -C - goes on from there`;

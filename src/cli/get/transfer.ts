@@ -7,8 +7,8 @@
 import type { MptcpClient, MptcpClientConnection } from "../../http/mod.ts";
 import { followRedirects } from "../../http/redirect.ts";
 import { portOf } from "../../http/unix_route.ts";
-import { sizeText } from "../quantities.ts";
 import { StatusError } from "../status_error.ts";
+import { formatBytes } from "../units.ts";
 import type { GetRequest } from "./request.ts";
 import { messageOf, requestFailure } from "./status.ts";
 
@@ -90,7 +90,9 @@ export async function carryBody(
   const reader = response.body?.getReader();
   let count = 0;
   const failure = (why: string) => {
-    const came = length === null ? sizeText(count) : `${sizeText(count)} of ${sizeText(length)}`;
+    const came = length === null
+      ? formatBytes(count)
+      : `${formatBytes(count)} of ${formatBytes(length)}`;
     return new StatusError(18, `${url.host}: ${why} after ${came} (${count} bytes)`);
   };
   const stop = () => void reader?.cancel().catch(() => {});

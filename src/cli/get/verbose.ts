@@ -8,7 +8,7 @@
 import type { MptcpClientConnection } from "../../http/mod.ts";
 import { formatHostPort } from "../../socket.ts";
 import type { NetAddr } from "../../types.ts";
-import { rateText, sizeText } from "../quantities.ts";
+import { formatBytes, formatRate } from "../units.ts";
 import type { GetRequest } from "./request.ts";
 
 /** The head of a request, as far as it is made here: the runtime adds to it. */
@@ -48,7 +48,9 @@ export function transferLines(
   bytes: number,
   seconds: number,
 ): string[] {
-  const figures = `* ${sizeText(bytes)} in ${seconds.toFixed(2)} s, ${rateText(bytes / seconds)}`;
+  const figures = `* ${formatBytes(bytes)} in ${seconds.toFixed(2)} s, ${
+    formatRate(bytes / seconds)
+  }`;
   if (connection === null) return [figures];
   const subflows = connection.subflows();
   const number = connection.protocol === "mptcp"
@@ -58,7 +60,7 @@ export function transferLines(
     `${figures}, over ${protocolText(connection.protocol)}${number}`,
     ...subflows.map(({ localAddr, remoteAddr, tcp }) =>
       `*   ${addressText(localAddr)} > ${addressText(remoteAddr)}  ` +
-      `${sizeText(Number(tcp.bytesReceived ?? 0))} received`
+      `${formatBytes(tcp.bytesReceived ?? 0)} received`
     ),
   ];
 }
