@@ -29,7 +29,9 @@ export function listenRange(
 /** The options for every port of an address. */
 export function eachPort(address: SocketAddress): AddressOptions[] {
   const { port: first = 0, lastPort: last = first } = address;
-  if (first === 0 && last > 0) throw new RangeError("A range of ports begins at 1 or above");
+  if (first === 0 && last > 0) {
+    throw new RangeError(`Invalid ports 0-${last}: a range of ports begins at 1 or above`);
+  }
   return Array.from({ length: last - first + 1 }, (_, i) => optionsAt(address, first + i));
 }
 

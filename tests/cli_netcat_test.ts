@@ -227,7 +227,7 @@ test("a range with a port that is taken is not listened on at all", async () => 
   assertEquals(assertThrows(() => listenRange(where), MptcpError).code, "EADDRINUSE");
   assertEquals(openFds(), before);
   using _free = listenMptcp({ hostname: "127.0.0.1", port: first });
-  assertThrows(() => listenRange("127.0.0.1:0-5"), RangeError, "A range of ports begins at 1");
+  assertThrows(() => listenRange("127.0.0.1:0-5"), RangeError, "a range of ports begins at 1");
 });
 
 /** The largest segment that this end sends: what the other end has asked for, less the options. */
@@ -423,7 +423,7 @@ for (
     [["connect"], 2, "expected ADDRESS"],
     [["listen", "127.0.0.1"], 2, '"127.0.0.1" has no port to listen on'],
     [["listen", "127.0.0.1:9-8"], 2, "the last port is below the first, at character 13"],
-    [["listen", "0-5"], 2, "a range of ports begins at 1 or above"],
+    [["listen", "0-5"], 2, "Invalid ports 0-5: a range of ports begins at 1 or above"],
     [["listen", "192.0.2.9:0"], 1, "listen 192.0.2.9:0: bind: Cannot assign requested address"],
     [["listen", "0", "--mss", "0"], 2, "--mss takes a number from 1 to 65535"],
   ] as const

@@ -20,10 +20,13 @@ export function parseOperand(text: string): SocketAddress {
   }
 }
 
-/** The options to connect to an address, which names one port. */
-export function remoteOptions(text: string): AddressOptions & { hostname: string; port: number } {
+/** The options to connect to an address, which names one port, unless there is a usual one. */
+export function remoteOptions(
+  text: string,
+  usualPort?: number,
+): AddressOptions & { hostname: string; port: number } {
   const address = parseOperand(text);
-  const { hostname, port, lastPort } = address;
+  const { hostname, port = usualPort, lastPort = port } = address;
   if (port === undefined) {
     const example = formatHostPort(hostname, 8080);
     throw new UsageError(`"${text}" has no port: write it behind the host, as "${example}"`);

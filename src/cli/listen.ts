@@ -64,9 +64,6 @@ async function run(args: Arguments, terminal: Terminal): Promise<number> {
   const [operand] = args.operands as [string];
   const address = parseOperand(/^\d+(-\d+)?$/.test(operand) ? `:${operand}` : operand);
   if (address.port === undefined) throw new UsageError(`"${operand}" has no port to listen on`);
-  if (address.port === 0 && address.lastPort !== 0) {
-    throw new UsageError("a range of ports begins at 1 or above");
-  }
   using group = new ListenerGroup(listenOn(address, args));
   for (const listener of group.listeners) tellListener(listener, tellingOf(args), terminal);
   const input = args.has("no-stdin") ? null : new Input();
@@ -92,6 +89,7 @@ function listenOn(address: Parameters<typeof listenRange>[0], args: Arguments): 
   try {
     return listenRange(address, { ...netnsOptions(args.text("netns")), ...socketOptionsOf(args) });
   } catch (error) {
+    if (error instanceof RangeError) throw new UsageError(error.message);
     throw explainRefusal(error);
   }
 }
