@@ -6,6 +6,7 @@
 
 import type { MptcpConn, Subflow } from "../../types.ts";
 import { type PathRate, PathRates } from "../path_rates.ts";
+import { receivedBytes, sentBytes } from "../subflow_table.ts";
 import type { Terminal } from "../terminal.ts";
 import { formatBar, formatRate } from "../units.ts";
 import type { Traffic } from "./streams.ts";
@@ -30,8 +31,7 @@ export interface IntervalOptions {
 
 /** Bytes that a subflow has carried, both ways. */
 function carried({ tcp }: Subflow): number {
-  const { bytesSent = 0n, bytesRetrans = 0n, bytesReceived = 0n } = tcp;
-  return Number(bytesSent - bytesRetrans + bytesReceived);
+  return sentBytes(tcp) + receivedBytes(tcp);
 }
 
 /** Milliseconds between two looks at the paths, which are gone at the end of a test. */
