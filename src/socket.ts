@@ -111,9 +111,15 @@ export function takeSocketError(fd: number): number {
 
 /** Makes `close` of a socket reset its connection, and drop what was not sent yet. */
 export function resetOnClose(fd: number): void {
-  const value = new Uint8Array(linger.size);
-  new DataView(value.buffer).setInt32(linger.l_onoff, 1, true);
-  libc().setsockopt(fd, SOL_SOCKET, SO_LINGER, value);
+  libc().setsockopt(fd, SOL_SOCKET, SO_LINGER, encodeLinger(0));
+}
+
+/** A `struct linger`: seconds that `close` waits for, or `null` for the kernel's own way. */
+export function encodeLinger(seconds: number | null): Uint8Array {
+  const view = new DataView(new ArrayBuffer(linger.size));
+  view.setInt32(linger.l_onoff, Number(seconds !== null), true);
+  view.setInt32(linger.l_linger, seconds ?? 0, true);
+  return new Uint8Array(view.buffer);
 }
 
 /** The sockaddr of this end. */

@@ -12,7 +12,6 @@ import {
   IPV6_FREEBIND,
   IPV6_TCLASS,
   IPV6_TRANSPARENT,
-  linger,
   SO_BINDTODEVICE,
   SO_KEEPALIVE,
   SO_LINGER,
@@ -39,7 +38,7 @@ import {
 import { ERRNO } from "../ffi/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { show } from "./show.ts";
-import { systemError } from "./socket.ts";
+import { encodeLinger, systemError } from "./socket.ts";
 import type { KeepAlive, Protocol, SocketOptions } from "./types.ts";
 
 /** The socket that options are set on. */
@@ -106,7 +105,10 @@ const OPTIONS: Table = {
       ["IPV6_TRANSPARENT", SOL_IPV6, IPV6_TRANSPARENT],
     ),
   ),
-  linger: { expects: expectsLinger, settings: lingerSettings },
+  linger: {
+    expects: expectsLinger,
+    settings: (value) => [[["SO_LINGER", SOL_SOCKET, SO_LINGER], encodeLinger(value)]],
+  },
 };
 
 /**
@@ -191,13 +193,6 @@ function keepAliveSettings(value: boolean | KeepAlive): Setting[] {
 function expectsLinger(value: unknown): string | null {
   const problem = value === null ? null : expectsInteger(value, 0, 65535);
   return problem && `${problem}, or null`;
-}
-
-function lingerSettings(value: number | null): Setting[] {
-  const view = new DataView(new ArrayBuffer(linger.size));
-  view.setInt32(linger.l_onoff, Number(value !== null), true);
-  view.setInt32(linger.l_linger, value ?? 0, true);
-  return [[["SO_LINGER", SOL_SOCKET, SO_LINGER], new Uint8Array(view.buffer)]];
 }
 
 /** Throws a `TypeError` for a member that does not exist, has the wrong type, or the wrong role. */
