@@ -109,10 +109,9 @@ export class KernelRelay implements Relay {
 
   /** Moves what can be moved. An arrow function: it is what watches. */
   readonly #move = (): void => {
-    for (const way of this.#ways) {
-      if (!this.#isOver && !way.isOver) this.#carry(way);
-    }
-    if (this.#ways.every(({ isOver }) => isOver)) this.stop(this.#broken);
+    this.#carry(this.#ways[0]);
+    this.#carry(this.#ways[1]);
+    if (this.#areOver) this.stop(this.#broken);
   };
 
   #carry(way: Way): void {
@@ -181,8 +180,13 @@ export class KernelRelay implements Relay {
   }
 
   #onEnd(way: Way): void {
-    if (this.#ways.every(({ hasEnded }) => !hasEnded)) this.#job.onEnd();
+    const isFirst = !this.#ways[0].hasEnded && !this.#ways[1].hasEnded;
+    if (isFirst) this.#job.onEnd();
     way.hasEnded = true;
+  }
+
+  get #areOver(): boolean {
+    return this.#ways[0].isOver && this.#ways[1].isOver;
   }
 
   /** The kernel copies at an MPTCP socket all the same: there it does not pay. */
@@ -206,8 +210,7 @@ export class KernelRelay implements Relay {
   #end(way: Way): void {
     way.isOver = true;
     // The second end is told by closing. It fails where the connection is broken, which reading tells.
-    const isLast = this.#ways.every(({ isOver }) => isOver);
-    if (!isLast && this.#broken === null) way.to.tryCloseWrite();
+    if (!this.#areOver && this.#broken === null) way.to.tryCloseWrite();
   }
 
   #onReadError(way: Way, error: unknown): void {
