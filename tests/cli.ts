@@ -8,15 +8,19 @@ import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { type Finished, missingProgram, ROOT, run, runtimeCommand } from "./processes.ts";
+import {
+  type Finished,
+  missingProgram,
+  ROOT,
+  run,
+  type RunOptions,
+  runtimeCommand,
+  runToEnd,
+} from "./processes.ts";
 import { concat, delay } from "./sockets.ts";
 
 /** How the program is to run. */
-export interface CliOptions {
-  /** Its standard input, closed behind it; empty by default. */
-  input?: string | Uint8Array;
-  /** Beside the environment of this process. */
-  env?: Record<string, string>;
+export interface CliOptions extends RunOptions {
   /** A command that runs the rest elsewhere, as `ip netns exec`. */
   prefix?: string[];
   /** Flags of Deno, `-A` by default. */
@@ -30,22 +34,8 @@ export function mptcpCommand(args: readonly string[], options: CliOptions = {}):
 }
 
 /** Runs the program to its end. */
-export async function mptcp(args: readonly string[], options: CliOptions = {}): Promise<Finished> {
-  const [program, ...rest] = mptcpCommand(args, options);
-  const started = performance.now();
-  const child = spawn(program!, rest, { cwd: ROOT, env: { ...process.env, ...options.env } });
-  child.stdin.end(options.input ?? "");
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (text) => stdout += text);
-  child.stderr.setEncoding("utf8").on("data", (text) => stderr += text);
-  const [status] = await once(child, "close");
-  return {
-    status: status as number | null,
-    stdout,
-    stderr,
-    milliseconds: performance.now() - started,
-  };
+export function mptcp(args: readonly string[], options: CliOptions = {}): Promise<Finished> {
+  return runToEnd(mptcpCommand(args, options), options);
 }
 
 /** The program while it runs, with its standard streams; killed when disposed of. */

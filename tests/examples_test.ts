@@ -4,15 +4,9 @@ import { connectMptcp, MptcpError, mptcpSupport } from "../mod.ts";
 import type { ConnectMptcpOptions, MptcpConn, NetAddr } from "../src/types.ts";
 import { noCertificate } from "./certificate.ts";
 import { test } from "./harness.ts";
-import {
-  LineProcess,
-  missingProgram,
-  ROOT,
-  run,
-  runtimeCommand,
-  temporaryFolder,
-} from "./processes.ts";
+import { LineProcess, missingProgram, ROOT, run, runtimeCommand } from "./processes.ts";
 import { bytesOf, delay, LOOPBACKS, readToEnd, readUpTo, writeAll } from "./sockets.ts";
+import { temporaryFolder } from "./temporary.ts";
 
 const noMptcp = mptcpSupport().supported ? null : mptcpSupport().fallback!.detail;
 const REQUEST = "GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
@@ -286,7 +280,7 @@ for (const { mptcp, skip } of MODES) {
     const source = readFileSync(`${ROOT}examples/https.ts`, "utf8");
     const openssl = /^\/\/ {3}(openssl [^]*?[^\\])$/m.exec(source)![1]!.replace(/\\\n\/\//, "");
     run("sh", ["-c", `cd '${folder.path}' && ${openssl} 2>&1`]);
-    const [certPath, keyPath] = [`${folder.path}/cert.pem`, `${folder.path}/key.pem`];
+    const [certPath, keyPath] = [folder.at("cert.pem"), folder.at("key.pem")];
     const { process, port } = await startCommand(example("https", certPath, keyPath, "0"));
     await using _server = process;
     const url = `https://localhost:${port}/some/where`;

@@ -6,8 +6,9 @@ import { spawnSync } from "node:child_process";
 import { connectMptcp } from "../mod.ts";
 import { VERSION } from "../src/cli/version.ts";
 import { test } from "./harness.ts";
-import { LineProcess, missingProgram, ROOT, temporaryFolder } from "./processes.ts";
+import { LineProcess, missingProgram, ROOT } from "./processes.ts";
 import { bytesOf, delay, readUpTo } from "./sockets.ts";
+import { temporaryFolder } from "./temporary.ts";
 
 const only = { runtime: "bun", reason: "it is about Bun's own tools" } as const;
 
@@ -50,12 +51,12 @@ test("the packed tarball installs into an empty folder and runs, with its types"
   skip: missingProgram("npm"),
 }, () => {
   using folder = temporaryFolder();
-  const project = join(folder.path, "project");
+  const project = folder.at("project");
   run("npm", ["pack", "--pack-destination", folder.path], ROOT);
   const tarball = readdirSync(folder.path).find((name) => name.endsWith(".tgz"))!;
   run("mkdir", [project], folder.path);
   writeFileSync(join(project, "package.json"), '{ "name": "user", "type": "module" }');
-  run(process.execPath, ["add", join(folder.path, tarball)], project);
+  run(process.execPath, ["add", folder.at(tarball)], project);
   writeFileSync(join(project, "echo.ts"), ECHO);
   assertEquals(run(process.execPath, ["echo.ts"], project), "packed true\n");
   // Its first line names bun, which is to be found.
@@ -81,7 +82,7 @@ test("the packed tarball installs into an empty folder and runs, with its types"
 
 test("bun build --compile makes a program of the echo example", { only }, async () => {
   using folder = temporaryFolder();
-  const program = join(folder.path, "echo");
+  const program = folder.at("echo");
   const example = `${ROOT}examples/echo.ts`;
   run(process.execPath, ["build", "--compile", example, "--outfile", program], ROOT);
   await using echo = new LineProcess([program, "0"]);

@@ -6,9 +6,7 @@
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -44,12 +42,6 @@ export function createNetns(label: string, sysctls: Record<string, number> = {})
 /** A namespace that {@linkcode createNetns} made. */
 export interface Netns extends Disposable {
   readonly name: string;
-}
-
-/** A folder that is removed when disposed of. */
-export function temporaryFolder(): { path: string } & Disposable {
-  const path = mkdtempSync(join(tmpdir(), "mptcp-test-"));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
 }
 
 /**
@@ -130,6 +122,31 @@ export interface Finished {
   readonly milliseconds: number;
 }
 
+/** How {@linkcode runToEnd} is to run a command. */
+export interface RunOptions {
+  /** Its standard input, closed behind it; empty by default. */
+  input?: string | Uint8Array;
+  /** Beside the environment of this process. */
+  env?: Record<string, string>;
+}
+
+/** Runs a command to its end, from the checkout's top folder, whatever its status. */
+export async function runToEnd(
+  [program, ...args]: readonly string[],
+  { input = "", env }: RunOptions = {},
+): Promise<Finished> {
+  const started = performance.now();
+  const child = spawn(program!, args, { cwd: ROOT, env: { ...process.env, ...env } });
+  child.stdin.end(input);
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text) => stdout += text);
+  child.stderr.setEncoding("utf8").on("data", (text) => stderr += text);
+  const [status] = await once(child, "close");
+  const milliseconds = performance.now() - started;
+  return { status: status as number | null, stdout, stderr, milliseconds };
+}
+
 /** How a program is to run. */
 export interface ProgramOptions {
   /** Flags of Deno. */
@@ -140,24 +157,10 @@ export interface ProgramOptions {
   prefix?: string[];
 }
 
-/** Runs a program text on the runtime under test, from the checkout's top folder. */
-export async function runProgram(text: string, options: ProgramOptions = {}): Promise<Finished> {
-  const { prefix = [], permissions } = options;
-  const [program, ...args] = [...prefix, ...runtimeCommand(permissions), ...STDIN];
-  const started = performance.now();
-  const child = spawn(program!, args, { cwd: ROOT, env: { ...process.env, ...options.env } });
-  child.stdin.end(text);
-  let stdout = "";
-  let stderr = "";
-  child.stdout.on("data", (chunk) => stdout += chunk);
-  child.stderr.on("data", (chunk) => stderr += chunk);
-  const [status] = await once(child, "close");
-  return {
-    status: status as number | null,
-    stdout,
-    stderr,
-    milliseconds: performance.now() - started,
-  };
+/** Runs a program text on the runtime under test. */
+export function runProgram(text: string, options: ProgramOptions = {}): Promise<Finished> {
+  const { prefix = [], permissions, env = {} } = options;
+  return runToEnd([...prefix, ...runtimeCommand(permissions), ...STDIN], { input: text, env });
 }
 
 /** How each runtime is told to take TypeScript from standard input. */

@@ -1,13 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import process from "node:process";
 import { mptcpSupport } from "../mod.ts";
 import { createSigned, noCertificate } from "./certificate.ts";
 import { settledFds, test } from "./harness.ts";
-import { missingProgram, ROOT, temporaryFolder } from "./processes.ts";
+import { missingProgram, ROOT, runToEnd } from "./processes.ts";
+import { temporaryFolder } from "./temporary.ts";
 
 const README = readFileSync(`${ROOT}README.md`, "utf8");
 const only = { runtime: "deno", reason: "it runs both runtimes itself" } as const;
@@ -33,27 +32,18 @@ interface Line {
   readonly problem: string | null;
 }
 
-/** Runs a command; gives its status and its output. */
-async function finish(command: string[]): Promise<[status: number | null, output: string]> {
-  const child = spawn(command[0]!, command.slice(1), { cwd: ROOT, stdio: ["ignore", "pipe", 2] });
-  let output = "";
-  child.stdout!.setEncoding("utf8").on("data", (text) => output += text);
-  const [status] = await once(child, "close");
-  return [status, output];
-}
-
 /** The program of a version, from npm; kept in the user's cache from one run to the next. */
 async function install(name: string, version: string): Promise<string> {
   const cache = process.env.XDG_CACHE_HOME ?? `${homedir()}/.cache`;
   const folder = `${cache}/mptcp-tests/${name}-${version}`;
   const program = `${folder}/node_modules/.bin/${name}`;
   if (!existsSync(program)) {
-    const [status, output] = await finish([
+    const { status, stderr } = await runToEnd([
       ..."npm install --silent --no-audit --no-fund --prefix".split(" "),
       folder,
       `${name}@${version}`,
     ]);
-    assertEquals(status, 0, output);
+    assertEquals(status, 0, stderr);
   }
   return program;
 }
@@ -75,12 +65,12 @@ for (const [title, features] of promised) {
     using folder = temporaryFolder();
     const { ca, cert, key } = createSigned();
     const paths = Object.entries({ ca, cert, key }).map(([name, text]) => {
-      writeFileSync(`${folder.path}/${name}`, text);
-      return `${folder.path}/${name}`;
+      writeFileSync(folder.at(name), text);
+      return folder.at(name);
     });
     const program = await install(name, version);
     // The settings of tests in deno.json are newer than the oldest version, which takes no others.
-    const config = `${folder.path}/deno.json`;
+    const config = folder.at("deno.json");
     const { imports, compilerOptions } = JSON.parse(readFileSync(`${ROOT}deno.json`, "utf8"));
     const absolute = Object.entries(imports as Record<string, string>)
       .map(([name, path]) => [name, new URL(path, `file://${ROOT}`).href]);
@@ -88,10 +78,10 @@ for (const [title, features] of promised) {
     writeFileSync(config, JSON.stringify(settings));
     const flags = name === "deno" ? ["-A", "--no-check", "--no-lock", "--config", config] : [];
     const command = [program, "run", ...flags, `${ROOT}tests/features.ts`, ...paths];
-    const [, output] = await finish(command);
-    const lines = output.trim().split("\n").map((line) => JSON.parse(line) as Line);
+    const { stdout, stderr } = await runToEnd(command);
+    const lines = stdout.trim().split("\n").map((line) => JSON.parse(line) as Line);
     const found = lines.map(({ name, problem }) => [name, problem === null ? "yes" : "no"]);
-    assertEquals(Object.fromEntries(found), features, output);
+    assertEquals(Object.fromEntries(found), features, `${stdout}${stderr}`);
     await settledFds();
   });
 }
