@@ -1,11 +1,18 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { readdirSync } from "node:fs";
 import { connectMptcp, MptcpError } from "../mod.ts";
 import { type MptcpServer, serveMptcp, type ServeMptcpOptions } from "../src/http/mod.ts";
 import { createCertificate, noCertificate } from "./certificate.ts";
 import { assertOpenFds, settledFds, test } from "./harness.ts";
 import { ENGINES, outputOf, rawRequest, tell, type Told, urlOf } from "./http.ts";
-import { missingProgram, runProgram, runtimeCommand, STDIN } from "./processes.ts";
-import { LineProcess } from "./processes.ts";
+import {
+  LineProcess,
+  missingProgram,
+  run,
+  runProgram,
+  runtimeCommand,
+  STDIN,
+} from "./processes.ts";
 import { bytesOf, delay, readToEnd } from "./sockets.ts";
 
 const certificate = noCertificate === null ? createCertificate() : undefined;
@@ -203,6 +210,68 @@ test("a server of 300 connections tells each its own token", async () => {
     for (const conn of conns) conn.close();
   }
 });
+
+const OK_SERVER = `
+  import { serveMptcp } from "./src/http/mod.ts";
+  const server = serveMptcp(
+    { hostname: "127.0.0.1", port: 0, engine: "native" },
+    () => new Response("ok"),
+  );
+  console.log(JSON.stringify({ port: server.addr.port }));
+`;
+
+/** Answers once a server answers, which is asked again while nobody listens. */
+async function answered(port: number): Promise<void> {
+  for (const late = performance.now() + 10_000;; await delay(20)) {
+    const response = await rawRequest(port).catch((error) => error as MptcpError);
+    if (typeof response === "string" && response.endsWith("ok")) return;
+    if (performance.now() > late) throw new Error(`The server gives no answer: ${response}`);
+  }
+}
+
+test("native: a server outlives three seconds without a descriptor, and serves again", {
+  skip: missingProgram("prlimit"),
+}, async () => {
+  await using server = new LineProcess([...runtimeCommand(), ...STDIN], OK_SERVER);
+  const { port } = await server.next<{ port: number }>();
+  const limit = (descriptors: number) =>
+    run("prlimit", ["--pid", String(server.pid), `--nofile=${descriptors}:`]);
+  await answered(port);
+  await untilIdle(server.pid);
+  {
+    using clients = new DisposableStack();
+    // One descriptor can be had: that of the listener that Deno's server closes when it breaks down.
+    limit(firstFree(server.pid));
+    const late = performance.now() + 3000;
+    while (performance.now() < late) {
+      const client = await connectMptcp({ port }).catch((error) => error as MptcpError);
+      if (!(client instanceof MptcpError)) clients.use(client);
+      await delay(50);
+    }
+    limit(1024);
+  }
+  await answered(port);
+});
+
+/** The number that the next descriptor of a process will have. */
+function firstFree(pid: number): number {
+  const used = new Set(fdsOf(pid));
+  let fd = 0;
+  while (used.has(fd)) fd++;
+  return fd;
+}
+
+function fdsOf(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/fd`).map(Number);
+}
+
+/** Waits until a process has opened nothing for a second: runtimes go on starting for a while. */
+async function untilIdle(pid: number): Promise<void> {
+  for (let before = -1; before !== fdsOf(pid).length;) {
+    before = fdsOf(pid).length;
+    await delay(1000);
+  }
+}
 
 /** The server of Deno waits for them. */
 test("node: shutdown does not wait for TLS that fails or never begins", {
