@@ -4,12 +4,10 @@
  * @module
  */
 
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { connectMptcp } from "../mod.ts";
 import type { MptcpServer, ServeMptcpInfo } from "../src/http/mod.ts";
 import { formatHostPort } from "../src/socket.ts";
-import { ROOT } from "./processes.ts";
+import { runToEnd } from "./processes.ts";
 import { bytesOf, readToEnd } from "./sockets.ts";
 
 /** Both engines, by which most tests run. */
@@ -56,15 +54,7 @@ export async function rawRequest(
 
 /** The output of a program, while the event loop turns; throws unless it succeeds. */
 export async function outputOf(command: string[], input = ""): Promise<string> {
-  const [program, ...args] = command as [string, ...string[]];
-  const child = spawn(program, args, { cwd: ROOT });
-  child.stdin.on("error", () => {});
-  child.stdin.end(input);
-  let stdout = "";
-  let stderr = "";
-  child.stdout.on("data", (chunk) => stdout += chunk);
-  child.stderr.on("data", (chunk) => stderr += chunk);
-  const [status] = await once(child, "close");
+  const { status, stdout, stderr } = await runToEnd(command, { input });
   if (status === 0) return stdout;
   throw new Error(`${command.join(" ")}: status ${status}: ${stderr}${stdout}`);
 }

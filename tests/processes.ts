@@ -137,6 +137,8 @@ export async function runToEnd(
 ): Promise<Finished> {
   const started = performance.now();
   const child = spawn(program!, args, { cwd: ROOT, env: { ...process.env, ...env } });
+  // It may end without reading all.
+  child.stdin.on("error", () => {});
   child.stdin.end(input);
   let stdout = "";
   let stderr = "";
