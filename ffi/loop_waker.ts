@@ -36,7 +36,7 @@ import {
 import type { Libc } from "./libc.ts";
 import { readRegistrations, socketInode } from "./procfs.ts";
 import { nextTurn } from "./turn.ts";
-import { SETTLE_TURNS, type Waker } from "./waker.ts";
+import type { Waker } from "./waker.ts";
 
 /** A socket that the runtime reads. */
 export interface WatchedSocket {
@@ -53,6 +53,8 @@ export interface LoopWakerOptions {
   /** The epoll that is waited for. */
   readonly epfd: number;
   readonly wake: () => void;
+  /** Turns of the event loop in which the runtime may read the socket once more after `onData`. */
+  readonly settleTurns: number;
   /** Has the runtime read a socket; `onData` is called for whatever it reads. */
   readonly watch: (fd: number, onData: () => void) => Promise<WatchedSocket>;
   /** Has `action` called when the event loop ends. */
@@ -85,6 +87,7 @@ export async function createLoopWaker(options: LoopWakerOptions): Promise<LoopWa
 
 /** See the module's documentation. */
 export class LoopWaker implements Waker {
+  readonly settleTurns: number;
   readonly #options: LoopWakerOptions;
   /** The other end of the bell, which the byte is written to. */
   readonly #ropeFd: number;
@@ -101,6 +104,7 @@ export class LoopWaker implements Waker {
 
   constructor(options: LoopWakerOptions, ropeFd: number) {
     this.#options = options;
+    this.settleTurns = options.settleTurns;
     this.#ropeFd = ropeFd;
     this.#onRing = () => this.#wake();
   }
@@ -188,7 +192,7 @@ export class LoopWaker implements Waker {
     const rung = this.#nextRing();
     this.#tighten(epfd);
     const works = await rung;
-    for (let i = 0; i < SETTLE_TURNS; i++) await turn();
+    for (let i = 0; i < this.settleTurns; i++) await turn();
     this.#control(EPOLL_CTL_DEL, epfd, 0);
     libc.close(epfd);
     return works;

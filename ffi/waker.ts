@@ -11,14 +11,10 @@
 import { pollfd, POLLIN } from "./abi.ts";
 import type { Libc } from "./libc.ts";
 
-/**
- * Turns of the event loop between a wake and the next {@linkcode Waker.arm}. Sooner, the latter would
- * wake for no reason: Deno's `node:net` tries once more to read a socket that it has read.
- */
-export const SETTLE_TURNS = 2;
-
 /** Waits for one epoll, outside the event loop and only when asked to. */
 export interface Waker {
+  /** Turns of the event loop from a wake to the next `arm`, which sooner would wake for no reason. */
+  readonly settleTurns: number;
   /**
    * Starts a wait unless one is under way. `wake` is called once on the event loop when the epoll
    * has events, or for no reason. With `ref` the wait keeps the process alive, without it does not;
@@ -54,6 +50,10 @@ export class StagedWaker implements Waker {
     this.#current = makeFirst(this.#onWake);
     this.#countdown = waits;
     this.#makeBetter = makeBetter;
+  }
+
+  get settleTurns(): number {
+    return this.#current.settleTurns;
   }
 
   arm(ref: boolean): void {

@@ -49,6 +49,9 @@ interface BunSockets {
   ): Promise<{ ref(): void; unref(): void; terminate(): void }>;
 }
 
+/** Bun reads a socket once for each event that says it has data. */
+export const SETTLE_TURNS = 0;
+
 /** Makes the waker of `epfd`, which `eventfd` interrupts. */
 export function createWaker(
   libc: Libc,
@@ -63,7 +66,14 @@ export function createWaker(
     createTimerWaker,
     1,
     async (wake) => {
-      const waker = await createLoopWaker({ libc, epfd, wake, watch, onUnload });
+      const waker = await createLoopWaker({
+        libc,
+        epfd,
+        wake,
+        settleTurns: SETTLE_TURNS,
+        watch,
+        onUnload,
+      });
       return waker ?? (hasDescriptors(libc) ? createThread(wake) : "later");
     },
   );
@@ -108,6 +118,7 @@ function createTimerWaker(wake: () => void): Waker {
   }
 
   return {
+    settleTurns: 0,
     arm(ref) {
       timer ??= setTimeout(onTimer, START_INTERVAL);
       if (ref) timer.ref();
@@ -171,6 +182,7 @@ function createThreadWaker(
   }
 
   return {
+    settleTurns: 0,
     arm(ref) {
       worker ??= startWorker(interrupt, state, onPolled);
       setRef(ref);

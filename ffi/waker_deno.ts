@@ -26,6 +26,9 @@ const UNREF_INTERVAL = 4;
 /** Waits by a thread before `node:net` is loaded, which takes 10 ms: programs that end soon do without. */
 const THREAD_WAITS = 16;
 
+/** `node:net` tries once more to read a socket that it has read. */
+export const SETTLE_TURNS = 2;
+
 /** Makes the waker of `epfd`, which `eventfd` interrupts. */
 export function createWaker(
   libc: Libc,
@@ -39,7 +42,7 @@ export function createWaker(
     wake,
     createThread,
     THREAD_WAITS,
-    (wake) => createLoopWaker({ libc, epfd, wake, watch, onUnload }),
+    (wake) => createLoopWaker({ libc, epfd, wake, settleTurns: SETTLE_TURNS, watch, onUnload }),
   );
 }
 
@@ -106,6 +109,7 @@ function createThreadWaker(
   }
 
   return {
+    settleTurns: 0,
     arm(ref) {
       if (!ref) {
         stopPolling();

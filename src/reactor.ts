@@ -26,7 +26,7 @@ import {
 } from "../ffi/abi.ts";
 import { createWaker, libc } from "../ffi/runtime.ts";
 import { nextTurn } from "../ffi/turn.ts";
-import { SETTLE_TURNS, type Waker } from "../ffi/waker.ts";
+import type { Waker } from "../ffi/waker.ts";
 import { check } from "./socket.ts";
 import { Spin } from "./spin.ts";
 
@@ -95,6 +95,8 @@ export class Reactor {
   #refed = 0;
   #unrefed = 0;
   #rounds = 0;
+  /** Whether the last round had events, and whether any has since the waker was armed. */
+  #found = false;
   #hadEvents = false;
   /** Rounds until the waker may be armed again. */
   #settling = 0;
@@ -183,7 +185,9 @@ export class Reactor {
   #follow(): void {
     const waiting = this.#refed + this.#unrefed > 0;
     if (this.#state === "idle") {
-      if (waiting) this.#run();
+      if (!waiting) return;
+      if (this.#spin.isPointless) this.#arm();
+      else this.#run();
     } else if (this.#state === "armed") {
       if (waiting) this.#waker.arm(this.#refed > 0);
       else this.#waker.disarm();
@@ -201,29 +205,45 @@ export class Reactor {
   readonly #round = (): void => {
     this.budget = BUDGET;
     const count = libc().epoll_wait(this.#epfd, this.#events, MAX_EVENTS, 0);
+    this.#found = count > 0;
     this.#dispatch(count);
     if (this.#deferred.length > 0) this.#resume();
-
-    const waiting = this.#refed + this.#unrefed > 0;
-    if (count > 0) this.#onEvents();
+    if (this.#found) this.#onEvents();
     else this.#rounds++;
-    // Whoever got an event has had no turn yet to wait for the next.
-    const expecting = waiting ? this.#spins() : count > 0 && this.#rounds <= UNREF_SPIN;
+    // Answers to what came must not wait until the waker is armed.
+    if (this.#found && this.#spin.isPointless) queueMicrotask(this.#proceed);
+    else this.#proceed();
+  };
+
+  /** Goes on to the next round, to the waker, or to nothing. */
+  readonly #proceed = (): void => {
+    const waiting = this.#refed + this.#unrefed > 0;
+    const expecting = waiting ? this.#spins() : this.#mayWaitAgain();
     if (this.#settling > 0 || expecting || this.#deferred.length > 0) {
       if (this.#settling > 0) this.#settling--;
       nextTurn(this.#round);
     } else if (waiting) {
-      this.#state = "armed";
-      this.#hadEvents = false;
-      this.#armedAt = performance.now();
-      this.#waker.arm(this.#refed > 0);
+      this.#arm();
     } else {
       this.#state = "idle";
       this.#waker.disarm();
     }
   };
 
+  #arm(): void {
+    this.#state = "armed";
+    this.#hadEvents = false;
+    this.#armedAt = performance.now();
+    this.#waker.arm(this.#refed > 0);
+  }
+
+  /** Whoever got an event has had no turn yet to wait for the next. */
+  #mayWaitAgain(): boolean {
+    return this.#found && this.#rounds <= UNREF_SPIN && !this.#spin.isPointless;
+  }
+
   #spins(): boolean {
+    if (this.#spin.isPointless) return false;
     if (this.#refed > 0) return this.#rounds <= this.#spin.looks;
     return this.#hadEvents && this.#rounds <= UNREF_SPIN;
   }
@@ -238,7 +258,7 @@ export class Reactor {
   readonly #onWake = (): void => {
     if (this.#state !== "armed") return;
     this.#spin.onSlept(performance.now() - this.#armedAt);
-    this.#settling = SETTLE_TURNS;
+    this.#settling = this.#waker.settleTurns;
     this.#state = "running";
     this.#rounds = 0;
     this.#round();

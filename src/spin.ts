@@ -23,6 +23,8 @@ const MAX_INTERVAL = 256;
 export class Spin {
   /** How often to look in vain. */
   looks: number = LOOKS;
+  /** Events are so far apart that not a single look pays. */
+  isPointless = false;
   #misses = 0;
   #interval = MIN_INTERVAL;
   #shortSleeps = 0;
@@ -36,9 +38,12 @@ export class Spin {
 
   /** Nothing was found, and there was a sleep of so many milliseconds. */
   onSlept(sleep: number): void {
+    this.isPointless = false;
     if (this.looks > 0) {
       if (++this.#misses >= MAX_MISSES) this.looks = 0;
-    } else if (sleep < SHORT_SLEEP && ++this.#shortSleeps >= this.#interval) {
+    } else if (sleep >= SHORT_SLEEP) {
+      this.isPointless = true;
+    } else if (++this.#shortSleeps >= this.#interval) {
       this.#interval = Math.min(this.#interval * 2, MAX_INTERVAL);
       this.#shortSleeps = 0;
       this.#misses = MAX_MISSES - 1;

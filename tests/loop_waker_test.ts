@@ -16,7 +16,7 @@ import { assertOpenFds, openFds, test } from "./harness.ts";
 import { runProgram } from "./processes.ts";
 import { delay } from "./sockets.ts";
 
-const { watch } = isDeno ? forDeno : forBun;
+const { SETTLE_TURNS: settleTurns, watch } = isDeno ? forDeno : forBun;
 
 /** An epoll that has an event while its eventfd is not 0. */
 class Epoll implements Disposable {
@@ -40,7 +40,7 @@ class Epoll implements Disposable {
 }
 
 function optionsFor(epoll: Epoll, wake: () => void): LoopWakerOptions {
-  return { libc: libc(), epfd: epoll.epfd, wake, watch, onUnload: () => {} };
+  return { libc: libc(), epfd: epoll.epfd, wake, settleTurns, watch, onUnload: () => {} };
 }
 
 /** Runs a test with a waker, its epoll, and how often it woke. */

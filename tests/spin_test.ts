@@ -59,3 +59,12 @@ test("looking is tried after short sleeps, less often each time that it fails", 
   missUntilAsleep(spin, SHORT);
   assertEquals(sleepUntilTry(spin), 4);
 });
+
+test("after a long sleep no look at all pays, until a short one", () => {
+  const spin = new Spin();
+  missUntilAsleep(spin, LONG);
+  spin.onSlept(LONG);
+  assert(spin.isPointless);
+  spin.onSlept(SHORT);
+  assert(!spin.isPointless);
+});
