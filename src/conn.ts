@@ -33,15 +33,24 @@ export class Conn implements MptcpConn {
   readonly #stream: Stream;
   readonly #origin: Origin;
   readonly #remoteSockaddr: Uint8Array;
-  #localSockaddr: Uint8Array | null = null;
+  #localSockaddr: Uint8Array | null;
   #finalProtocol: Protocol | "unknown" | null = null;
   #streams: ConnStreams | null = null;
 
-  /** Takes over the descriptor of `stream`, which is connected to `remoteSockaddr`. */
-  constructor(stream: Stream, remoteSockaddr: Uint8Array, origin: Origin) {
+  /**
+   * Takes over the descriptor of `stream`, which is connected to `remoteSockaddr`, from `localSockaddr`
+   * or from where only the kernel knows.
+   */
+  constructor(
+    stream: Stream,
+    remoteSockaddr: Uint8Array,
+    origin: Origin,
+    localSockaddr: Uint8Array | null = null,
+  ) {
     this.#stream = stream;
     this.#remoteSockaddr = remoteSockaddr;
     this.#origin = origin;
+    this.#localSockaddr = localSockaddr;
   }
 
   read(p: Uint8Array): Promise<number | null> {

@@ -44,6 +44,9 @@ const RETRY: ReadonlySet<number> = new Set([
   -ERRNO.ENETUNREACH,
 ]);
 
+/** Addresses that stand for all of the machine's. */
+const WILDCARDS: readonly string[] = ["0.0.0.0", "::"];
+
 const WOULD_BLOCK = -ERRNO.EAGAIN;
 
 // The kernel writes here; what is kept of an address is copied.
@@ -55,10 +58,18 @@ class Acceptor extends Source {
   readonly #reactor: Reactor = reactor();
   readonly #origin: Origin;
   readonly #priority: number | undefined;
+  /** That of every connection; `null` if they differ. */
+  readonly #localSockaddr: Uint8Array | null;
   #waiting: PromiseWithResolvers<MptcpConn> | null = null;
 
-  constructor(fd: number, origin: Origin, priority: number | undefined) {
+  constructor(
+    fd: number,
+    origin: Origin,
+    priority: number | undefined,
+    localSockaddr: Uint8Array | null,
+  ) {
     super(fd);
+    this.#localSockaddr = localSockaddr;
     this.#origin = origin;
     this.#priority = priority;
   }
@@ -123,7 +134,8 @@ class Acceptor extends Source {
     if (result < 0) throw acceptError(result);
     // The one option that the kernel does not hand on to accepted connections.
     if (this.#priority) setIntOption(result, SOL_SOCKET, SO_PRIORITY, this.#priority);
-    return new Conn(new Stream(result), addr.slice(0, addrlen[0]), this.#origin);
+    const remoteSockaddr = addr.slice(0, addrlen[0]);
+    return new Conn(new Stream(result), remoteSockaddr, this.#origin, this.#localSockaddr);
   }
 
   #take(): PromiseWithResolvers<MptcpConn> {
@@ -164,10 +176,13 @@ export class Listener extends AcceptIterator implements MptcpListener {
   constructor(opened: Omit<OpenedSocket, "domain">, { priority }: SocketOptions) {
     super();
     const { fd, protocol, fallback } = opened;
-    this.addr = toNetAddr(localSockaddr(fd));
+    const sockaddr = localSockaddr(fd);
+    this.addr = toNetAddr(sockaddr);
     this.protocol = protocol;
     this.fallback = fallback;
-    this.#acceptor = new Acceptor(fd, { fallback, peer: PEER_OF_SERVER }, priority);
+    const origin = { fallback, peer: PEER_OF_SERVER };
+    const isWildcard = WILDCARDS.includes(this.addr.hostname);
+    this.#acceptor = new Acceptor(fd, origin, priority, isWildcard ? null : sockaddr);
   }
 
   override accept(): Promise<MptcpConn> {

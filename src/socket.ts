@@ -92,6 +92,7 @@ export function setIntOption(fd: number, level: number, optname: number, value: 
 const int = new Int32Array(1);
 const intBytes = new Uint8Array(int.buffer);
 const optlen = new Uint32Array(1);
+const addr = new Uint8Array(sockaddr_storage.size);
 
 /**
  * Fills `value` with a socket option. Gives the length that the kernel returned, of which no more
@@ -124,10 +125,9 @@ export function encodeLinger(seconds: number | null): Uint8Array {
 
 /** The sockaddr of this end. */
 export function localSockaddr(fd: number): Uint8Array {
-  const buf = new Uint8Array(sockaddr_storage.size);
-  optlen[0] = buf.byteLength;
-  check("getsockname", libc().getsockname(fd, buf, optlen));
-  return buf.subarray(0, optlen[0]);
+  optlen[0] = addr.byteLength;
+  check("getsockname", libc().getsockname(fd, addr, optlen));
+  return addr.slice(0, optlen[0]);
 }
 
 /** A sockaddr as users see it. */
