@@ -1,11 +1,18 @@
 /**
- * The clients that the `deno bench` suites compare, and the peer that they talk to: a process of
- * its own, the same for all.
+ * The clients that the suites of benchmarks compare, and the peers that they talk to: processes of
+ * their own, the same for all.
  *
  * @module
  */
 
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { connectMptcp, mptcpSupport } from "@multipath/mptcp";
+import { isDeno } from "../ffi/runtime.ts";
+import { bench } from "./suite.ts";
+import { connectNative, NATIVE_CONNECT } from "./native.ts";
 import type { Task, TaskConn } from "./servers/tasks.ts";
 
 /** One way to connect; the first is what the others are compared with. */
@@ -15,39 +22,49 @@ export interface Client {
   connect(port: number): Promise<TaskConn>;
 }
 
-const hostname = "127.0.0.1";
-const hasMptcp = mptcpSupport().supported;
+/** Where everything of the suites listens. */
+export const HOSTNAME = "127.0.0.1";
 
-/** Deno's own sockets first; MPTCP where this machine has it. */
+/** Whether this machine has MPTCP. */
+export const HAS_MPTCP: boolean = mptcpSupport().supported;
+
+/** The runtime's own sockets first; MPTCP where this machine has it. */
 export const CLIENTS: readonly Client[] = [
-  { name: "Deno.connect", baseline: true, connect: (port) => Deno.connect({ hostname, port }) },
+  { name: NATIVE_CONNECT, baseline: true, connect: (port) => connectNative(HOSTNAME, port) },
   {
     name: "connectMptcp, TCP",
     baseline: false,
-    connect: (port) => connectMptcp({ hostname, port, mptcp: "off" }),
+    connect: (port) => connectMptcp({ hostname: HOSTNAME, port, mptcp: "off" }),
   },
-  ...(hasMptcp
+  ...(HAS_MPTCP
     ? [{
       name: "connectMptcp, MPTCP",
       baseline: false,
-      connect: (port: number) => connectMptcp({ hostname, port, mptcp: "require" }),
+      connect: (port: number) => connectMptcp({ hostname: HOSTNAME, port, mptcp: "require" }),
     }]
     : []),
 ];
 
 /** Starts the server that does `task`, for as long as this process lives; gives its port. */
 export async function startPeer(task: Task, size: number = 64 * 1024): Promise<number> {
-  const program = new URL("servers/mptcp.ts", import.meta.url).pathname;
-  const peer = new Deno.Command(Deno.execPath(), {
-    // An MPTCP listener serves TCP clients as TCP.
-    args: ["run", "--allow-all", program, task, String(size), hasMptcp ? "require" : "off"],
-    stdout: "piped",
-  }).spawn();
-  globalThis.addEventListener("unload", () => peer.kill());
-  const reader = peer.stdout.getReader();
-  const { value } = await reader.read();
-  reader.releaseLock();
-  return Number(new TextDecoder().decode(value));
+  // An MPTCP listener serves TCP clients as TCP.
+  const mptcp = HAS_MPTCP ? "require" : "off";
+  return Number(await startServer("mptcp.ts", [task, String(size), mptcp]));
+}
+
+/** Starts a program of `servers/`, for as long as this process lives; gives its first line. */
+export async function startServer(name: string, args: readonly string[]): Promise<string> {
+  const program = fileURLToPath(new URL(`servers/${name}`, import.meta.url));
+  const run = isDeno ? ["run", "--allow-all"] : [];
+  const peer = spawn(process.execPath, [...run, program, ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  process.on("exit", () => peer.kill());
+  const [line] = await once(peer.stdout, "data") as [Uint8Array];
+  // A suite that is through must end, though its peers have not.
+  peer.unref();
+  peer.stdout.destroy();
+  return new TextDecoder().decode(line);
 }
 
 /** Registers one benchmark per client, on connections that are open before it starts. */
@@ -60,7 +77,7 @@ export async function benchConnected(
   for (const { name, baseline, connect } of CLIENTS) {
     const conns: TaskConn[] = [];
     while (conns.length < connections) conns.push(await connect(port));
-    Deno.bench({
+    bench({
       name,
       group,
       baseline,

@@ -1,12 +1,13 @@
 /*
  * The load generator: drives one server over loopback and measures it.
  *
- *   load MODE ADDRESS PORT [--mptcp] [--connections N] [--size BYTES] [--pause SECONDS]
- *        [--warmup SECONDS] [--seconds SECONDS] [--pid PID]
+ *   load MODE ADDRESS PORT [--mptcp] [--connections N] [--idle N] [--size BYTES]
+ *        [--pause SECONDS] [--warmup SECONDS] [--seconds SECONDS] [--pid PID]
  *
  *   echo     each connection sends a message, waits for it to come back, and sends the next,
  *            after a pause if there is one
- *   connect  as echo, but every message has a connection of its own
+ *   connect  as echo, but every message has a connection of its own; --idle are connections that
+ *            rest meanwhile
  *   send     one connection sends without end, then the server says how much it received
  *   receive  one connection receives without end
  *   idle     each connection echoes one message and then rests while the server is measured
@@ -62,7 +63,7 @@ struct conn {
 static enum mode mode;
 static struct sockaddr_in server;
 static int mptcp;
-static int connections = 1;
+static int connections = 1, idle;
 static uint32_t size = 64;
 static double warmup = 0.3, seconds = 1, pause_time;
 static pid_t pid;
@@ -278,14 +279,6 @@ static struct conn *open_conns(int count) {
   return conns;
 }
 
-static void run_messages(void) {
-  epfd = epoll_create1(EPOLL_CLOEXEC);
-  open_conns(connections);
-  start_clock();
-  while (!tick(now())) wait_for_events();
-  report();
-}
-
 static long resident_bytes(void) {
   char path[32];
   long pages = 0;
@@ -302,6 +295,18 @@ static struct conn *open_idle(int count) {
   struct conn *conns = open_conns(count);
   while (done < count) wait_for_events();
   return conns;
+}
+
+static void run_messages(void) {
+  enum mode asked = mode;
+  epfd = epoll_create1(EPOLL_CLOEXEC);
+  mode = IDLE;
+  open_idle(idle);
+  mode = asked;
+  open_conns(connections);
+  start_clock();
+  while (!tick(now())) wait_for_events();
+  report();
 }
 
 static void run_idle(void) {
@@ -373,6 +378,7 @@ static void parse_options(int count, char **args) {
     const char *value = i + 1 < count ? args[i + 1] : "";
     if (strcmp(args[i], "--mptcp") == 0) { mptcp = 1; continue; }
     else if (strcmp(args[i], "--connections") == 0) connections = atoi(value);
+    else if (strcmp(args[i], "--idle") == 0) idle = atoi(value);
     else if (strcmp(args[i], "--size") == 0) size = (uint32_t)atoi(value);
     else if (strcmp(args[i], "--pause") == 0) pause_time = atof(value);
     else if (strcmp(args[i], "--warmup") == 0) warmup = atof(value);

@@ -54,6 +54,7 @@ const { positionals, values } = parseArgs({
   options: {
     mptcp: { type: "boolean", default: false },
     connections: { type: "string", default: "1" },
+    idle: { type: "string", default: "0" },
     size: { type: "string", default: "64" },
     pause: { type: "string", default: "0" },
     warmup: { type: "string", default: "0.3" },
@@ -62,6 +63,8 @@ const { positionals, values } = parseArgs({
   },
 });
 const [mode, address = "", port] = positionals;
+/** What connections do: that of `mode`, but while those that are to rest are opened. */
+let doing = mode;
 const connections = Number(values.connections);
 const size = Number(values.size);
 const pause = Number(values.pause) * 1e3;
@@ -199,7 +202,7 @@ class Connection {
     checkMptcp(this.fd);
     this.#connected = true;
     opening--;
-    if (mode !== "connect") this.#began = performance.now();
+    if (doing !== "connect") this.#began = performance.now();
     this.#begin();
   }
 
@@ -241,8 +244,8 @@ class Connection {
     operations++;
     bytes += size;
     samples.push(at - this.#began);
-    if (mode === "idle") return;
-    if (mode === "connect") {
+    if (doing === "idle") return;
+    if (doing === "connect") {
       this.close();
       this.open();
     } else {
@@ -294,6 +297,9 @@ function openConnections(count: number): Connection[] {
 }
 
 function runMessages(): void {
+  doing = "idle";
+  openIdle(Number(values.idle));
+  doing = mode;
   openConnections(connections);
   const clock = new Clock();
   while (!clock.tick()) waitForEvents();

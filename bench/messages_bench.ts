@@ -1,5 +1,6 @@
 /** Small messages: one round trip, many at once, and a connection for each. */
 
+import { bench } from "./suite.ts";
 import { benchConnected, CLIENTS, roundTrip, startPeer } from "./clients.ts";
 
 const port = await startPeer("echo");
@@ -23,7 +24,7 @@ for (const connections of [50, 1000]) {
 for (const { name, baseline, connect } of CLIENTS) {
   const message = new Uint8Array(64);
   const buf = new Uint8Array(64);
-  Deno.bench({
+  bench({
     name,
     group: "connect + echo + close",
     baseline,

@@ -125,7 +125,7 @@ export class Programs implements Disposable {
       argv: [
         ...[...argv, row.mode, "127.0.0.1", String(server.port), "--pid", String(server.pid)],
         ...["--connections", String(row.connections), "--size", String(row.message || 64)],
-        ...["--pause", String(row.pause ?? 0)],
+        ...["--idle", String(row.idle ?? 0), "--pause", String(row.pause ?? 0)],
         ...options,
       ],
     });

@@ -74,6 +74,8 @@ export interface Row {
   readonly size: number;
   readonly mode: "echo" | "connect" | "send" | "receive" | "idle";
   readonly connections: number;
+  /** Connections that rest meanwhile. */
+  readonly idle?: number;
   /** Bytes of a message of the load. */
   readonly message: number;
   /** Rest of the load between two operations, in seconds. */
@@ -138,6 +140,18 @@ export const ROWS: readonly Row[] = [
     metric: rate,
     goal: { deno: 1.2, bun: 1.2 },
   })),
+  {
+    name: "connect-idle",
+    title: "connect + echo + close, 16 at once, 10 000 idle",
+    task: "echo",
+    size: 64,
+    mode: "connect",
+    connections: 16,
+    idle: 10_000,
+    message: 64,
+    metric: rate,
+    goal: { deno: 1, bun: 1 },
+  },
   {
     name: "pipe-64",
     title: "readable.pipeTo(writable), 64 B, 50 connections",

@@ -97,8 +97,8 @@ function selectRows(): Row[] {
   return options.quick && options.rows === "" ? rows.filter(isQuick) : rows;
 }
 
-function isQuick({ connections, seconds = 0 }: Row): boolean {
-  return connections <= 1000 && seconds <= 1;
+function isQuick({ connections, idle = 0, seconds = 0 }: Row): boolean {
+  return connections + idle <= 1100 && seconds <= 1;
 }
 
 function selectImplementations(programs: Programs): Implementation[] {

@@ -1,15 +1,16 @@
 /** An echo by `readable.pipeTo(writable)`, on both ends in this process. */
 
 import { listenMptcp, mptcpSupport } from "@multipath/mptcp";
-import { type Client, CLIENTS, roundTrip } from "./clients.ts";
+import { bench } from "./suite.ts";
+import { type Client, CLIENTS, HOSTNAME as hostname, roundTrip } from "./clients.ts";
+import { listenNative, NATIVE_LISTEN } from "./native.ts";
 import type { TaskConn, TaskListener } from "./servers/tasks.ts";
 
-const hostname = "127.0.0.1";
 const [native, , mptcp] = CLIENTS as [Client, Client, Client?];
 
-/** Each with the client that talks to it: Deno's own where that can. */
+/** Each with the client that talks to it: the runtime's own where that can. */
 const servers: { name: string; listener: TaskListener; client: Client }[] = [
-  { name: "Deno.listen", listener: Deno.listen({ hostname, port: 0 }), client: native },
+  { name: NATIVE_LISTEN, listener: listenNative(hostname), client: native },
   {
     name: "listenMptcp, TCP",
     listener: listenMptcp({ hostname, mptcp: "off" }),
@@ -28,7 +29,7 @@ for (const kib of [1, 64]) {
   const buf = new Uint8Array(kib * 1024);
   for (const [i, { name, listener, client }] of servers.entries()) {
     const conn: TaskConn = await client.connect(listener.addr.port);
-    Deno.bench({
+    bench({
       name,
       group: `readable.pipeTo(writable), ${kib} KiB there and back`,
       baseline: i === 0,

@@ -1,5 +1,6 @@
 /**
- * An HTTP server that says where it listens: the runtime's own, or `serveMptcp`.
+ * An HTTP server that says where it listens: the runtime's own, or `serveMptcp`, over MPTCP unless a
+ * second argument says "off".
  *
  * @module
  */
@@ -33,6 +34,7 @@ function serveOwn(): number {
 
 function serveOurs(kind: Exclude<HttpServerKind, "own">): number {
   const engine = kind === "node" ? "node" : "native";
-  const options = { hostname: "127.0.0.1", port: 0, engine, mptcp: "require" } as const;
+  const mptcp = process.argv[3] === "off" ? "off" : "require";
+  const options = { hostname: "127.0.0.1", port: 0, engine, mptcp } as const;
   return serveMptcp(options, HANDLERS[kind]).addr.port;
 }
