@@ -70,6 +70,8 @@ const END_EVENTS = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
  * otherwise keep its reader in microtasks, and timers and other connections would never run.
  */
 const BUDGET = 128;
+/** Whoever got an event may answer at once, however many there are in a round. */
+const BUDGET_PER_EVENT = 2;
 
 /** Rounds on behalf of unref'ed sources, which must not hold the process for long. */
 const UNREF_SPIN = 32;
@@ -203,9 +205,9 @@ export class Reactor {
 
   /** One look at the epoll. An arrow function: it is handed to `nextTurn`. */
   readonly #round = (): void => {
-    this.budget = BUDGET;
     const count = libc().epoll_wait(this.#epfd, this.#events, MAX_EVENTS, 0);
     this.#found = count > 0;
+    this.budget = BUDGET + BUDGET_PER_EVENT * Math.max(count, 0);
     this.#dispatch(count);
     if (this.#deferred.length > 0) this.#resume();
     if (this.#found) this.#onEvents();

@@ -9,8 +9,11 @@
  * @module
  */
 
-/** Looks before sleeping. */
-const LOOKS = 32;
+/**
+ * Looks before sleeping: some 30 µs, what the answer of a peer on this machine takes. More would find
+ * the next packet of a link of 100 Mbit/s, which comes after 120 µs, and nothing else but that.
+ */
+const LOOKS = 10;
 /** Sleeps in a row that looking has not avoided, after which there is no more of it. */
 const MAX_MISSES = 3;
 /** A sleep that more looks might have avoided, in milliseconds. */
