@@ -4,12 +4,13 @@
  * A {@linkcode Source} tries its system call first and comes here when that would block. The reactor
  * then runs in *rounds*, each in a turn of the event loop of its own, with an `epoll_wait` that does
  * not block, and hands events to their sources. After some rounds without an event, as many as
- * `spin.ts` says, it arms the waker, which calls when there is one. When nobody waits, nothing is
- * scheduled, armed or outstanding.
+ * `spin.ts` says, it arms the waker, which calls when there is one. What only comes in gathers for a
+ * moment, see `coalescing.ts`. When nobody waits, nothing is scheduled, armed or outstanding.
  *
  * @module
  */
 
+import { clearTimeout, setTimeout } from "node:timers";
 import {
   EFD_CLOEXEC,
   EFD_NONBLOCK,
@@ -27,6 +28,7 @@ import {
 import { createWaker, libc } from "../ffi/runtime.ts";
 import { nextTurn } from "../ffi/turn.ts";
 import type { Waker } from "../ffi/waker.ts";
+import { Coalescing, PAUSE } from "./coalescing.ts";
 import { check } from "./socket.ts";
 import { Spin } from "./spin.ts";
 
@@ -76,13 +78,15 @@ const BUDGET_PER_EVENT = 2;
 /** Rounds on behalf of unref'ed sources, which must not hold the process for long. */
 const UNREF_SPIN = 32;
 
-/** Idle: nobody waits. Running: a round is scheduled. Armed: the waker blocks. */
-type State = "idle" | "running" | "armed";
+/** Idle: nobody waits. Running: a round is scheduled. Pausing: at a time. Armed: the waker blocks. */
+type State = "idle" | "running" | "pausing" | "armed";
 
 /** The epoll of this thread; see the module's documentation. */
 export class Reactor {
   /** Operations that may still succeed at once; callers count it down and wait at 0. */
   budget: number = BUDGET;
+  /** Is told of what operations do. */
+  readonly coalescing: Coalescing = new Coalescing();
 
   readonly #epfd: number;
   readonly #waker: Waker;
@@ -103,6 +107,7 @@ export class Reactor {
   /** Rounds until the waker may be armed again. */
   #settling = 0;
   readonly #spin = new Spin();
+  #timer: ReturnType<typeof setTimeout> | undefined;
   /** When the waker was armed, in milliseconds. */
   #armedAt = 0;
 
@@ -131,8 +136,9 @@ export class Reactor {
   /** Has the `onReady` of a source that waits called in the next round, whatever happens. */
   again(source: Source): void {
     this.#deferred.push(source);
-    if (this.#state !== "armed") return;
-    this.#waker.disarm();
+    if (this.#state === "pausing") this.#endPause();
+    else if (this.#state === "armed") this.#waker.disarm();
+    else return;
     this.#run();
   }
 
@@ -190,6 +196,11 @@ export class Reactor {
       if (!waiting) return;
       if (this.#spin.isPointless) this.#arm();
       else this.#run();
+    } else if (this.#state === "pausing") {
+      // Nobody waits, or somebody has sent something meanwhile.
+      if (waiting && this.coalescing.isDue) return;
+      this.#endPause();
+      this.#run();
     } else if (this.#state === "armed") {
       if (waiting) this.#waker.arm(this.#refed > 0);
       else this.#waker.disarm();
@@ -205,9 +216,12 @@ export class Reactor {
 
   /** One look at the epoll. An arrow function: it is handed to `nextTurn`. */
   readonly #round = (): void => {
+    const afterPause = this.#state === "pausing";
+    this.#state = "running";
     const count = libc().epoll_wait(this.#epfd, this.#events, MAX_EVENTS, 0);
     this.#found = count > 0;
     this.budget = BUDGET + BUDGET_PER_EVENT * Math.max(count, 0);
+    this.coalescing.onLook(afterPause, this.#found);
     this.#dispatch(count);
     if (this.#deferred.length > 0) this.#resume();
     if (this.#found) this.#onEvents();
@@ -221,7 +235,9 @@ export class Reactor {
   readonly #proceed = (): void => {
     const waiting = this.#refed + this.#unrefed > 0;
     const expecting = waiting ? this.#spins() : this.#mayWaitAgain();
-    if (this.#settling > 0 || expecting || this.#deferred.length > 0) {
+    if (this.#refed > 0 && this.coalescing.isDue && this.#deferred.length === 0) {
+      this.#pause();
+    } else if (this.#settling > 0 || expecting || this.#deferred.length > 0) {
       if (this.#settling > 0) this.#settling--;
       nextTurn(this.#round);
     } else if (waiting) {
@@ -231,6 +247,17 @@ export class Reactor {
       this.#waker.disarm();
     }
   };
+
+  #pause(): void {
+    this.#state = "pausing";
+    this.#settling = 0;
+    this.#timer = setTimeout(this.#round, PAUSE);
+    this.coalescing.onPause();
+  }
+
+  #endPause(): void {
+    clearTimeout(this.#timer);
+  }
 
   #arm(): void {
     this.#state = "armed";
@@ -259,7 +286,9 @@ export class Reactor {
 
   readonly #onWake = (): void => {
     if (this.#state !== "armed") return;
-    this.#spin.onSlept(performance.now() - this.#armedAt);
+    const sleep = performance.now() - this.#armedAt;
+    this.#spin.onSlept(sleep);
+    this.coalescing.onSlept(sleep);
     this.#settling = this.#waker.settleTurns;
     this.#state = "running";
     this.#rounds = 0;

@@ -89,6 +89,7 @@ export class Stream extends Source {
   /** Connects to a sockaddr. */
   async connect(sockaddr: Uint8Array): Promise<void> {
     const result = libc().connect(this.fd, sockaddr);
+    this.#reactor.coalescing.reset();
     if (result === 0) return;
     // An interrupted connect goes on by itself, says connect(2).
     if (result !== -ERRNO.EINPROGRESS && !isInterrupted(result)) {
@@ -191,7 +192,9 @@ export class Stream extends Source {
   override onReady(): void {
     while (this.readable && !this.#reads.isEmpty && this.#retry(this.#reads));
     while (this.writable && !this.#writes.isEmpty && this.#retry(this.#writes));
-    this.#watcher?.();
+    if (this.#watcher === null) return;
+    this.#reactor.coalescing.reset();
+    this.#watcher();
   }
 
   /** Makes the call of the first operation again; false if it would still block. */
@@ -224,6 +227,7 @@ export class Stream extends Source {
     let result;
     do result = libc().recv(this.fd, buf, length, 0); while (isInterrupted(result));
     if (this.#isDrained(result, length)) this.readable = false;
+    if (result > 0) this.#reactor.coalescing.onRead(result, length);
     return result;
   }
 
@@ -232,6 +236,7 @@ export class Stream extends Source {
     let result;
     do result = libc().send(this.fd, buf, length, MSG_NOSIGNAL); while (isInterrupted(result));
     if (this.#isDrained(result, length)) this.writable = false;
+    this.#reactor.coalescing.reset();
     return result;
   }
 

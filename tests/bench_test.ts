@@ -48,7 +48,7 @@ for (const [name, groups] of [["streams", 2], ["http", 2]] as const) {
 }
 
 /** One row for each way in which the load drives a server. */
-const ROWS = ["roundtrip-16", "receive-64k", "send-64k", "connect-16", "pipe-64"];
+const ROWS = ["roundtrip-16", "receive-64k", "send-64k", "connect-16", "pipe-64k"];
 
 test("deno task bench measures each implementation, and no byte is wrong", {
   skip: noMptcp,
