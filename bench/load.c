@@ -8,7 +8,8 @@
  *            after a pause if there is one
  *   connect  as echo, but every message has a connection of its own; --idle are connections that
  *            rest meanwhile
- *   send     one connection sends without end, then the server says how much it received
+ *   send     one connection sends without end, or with a pause after each message, then the server
+ *            says how much it received
  *   receive  one connection receives without end
  *   idle     each connection echoes one message and then rests while the server is measured
  *
@@ -329,13 +330,15 @@ static void run_idle(void) {
 static void run_send(void) {
   int fd = connect_blocking();
   uint64_t total = 0, counted = 0;
+  size_t length = pause_time > 0 ? size : BULK_SIZE;
   start_clock();
   while (!tick(now())) {
-    ssize_t n = send(fd, pattern, BULK_SIZE, MSG_NOSIGNAL);
+    ssize_t n = send(fd, pattern, length, MSG_NOSIGNAL);
     if (n < 0) die("send: %s", strerror(errno));
     total += (uint64_t)n;
     bytes += (uint64_t)n;
     operations++;
+    if (pause_time > 0) rest(pause_time);
   }
   report();
   /* The server answers the end of the stream with its count. */

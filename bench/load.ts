@@ -334,12 +334,14 @@ function rest(milliseconds: number): Promise<void> {
 function runSend(): void {
   const fd = connectBlocking();
   const clock = new Clock();
+  const length = pause > 0 ? size : BULK_SIZE;
   let total = 0;
   while (!clock.tick()) {
-    const count = check("send", libc().send(fd, pattern, BULK_SIZE, MSG_NOSIGNAL));
+    const count = check("send", libc().send(fd, pattern, length, MSG_NOSIGNAL));
     total += count;
     bytes += count;
     operations++;
+    if (pause > 0) Atomics.wait(sleeper, 0, 0, pause);
   }
   clock.report();
   check("shutdown", libc().shutdown(fd, SHUT_WR));
