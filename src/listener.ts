@@ -127,7 +127,7 @@ class Acceptor extends Source {
       result = libc().accept4(this.fd, addr, addrlen, SOCK_NONBLOCK | SOCK_CLOEXEC);
     } while (RETRY.has(result));
     if (result === WOULD_BLOCK) this.readable = false;
-    this.#reactor.coalescing.reset();
+    this.#reactor.expectAnswer();
     return result;
   }
 

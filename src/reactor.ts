@@ -137,9 +137,15 @@ export class Reactor {
   again(source: Source): void {
     this.#deferred.push(source);
     if (this.#state === "pausing") this.#endPause();
-    else if (this.#state === "armed") this.#waker.disarm();
-    else return;
+    if (this.#state !== "armed") return;
+    this.#waker.disarm();
     this.#run();
+  }
+
+  /** Somebody may wait for an answer: nothing gathers any longer. */
+  expectAnswer(): void {
+    this.coalescing.reset();
+    if (this.#state === "pausing") this.#endPause();
   }
 
   /** One operation of `source` does not wait any more. */
@@ -197,10 +203,7 @@ export class Reactor {
       if (this.#spin.isPointless) this.#arm();
       else this.#run();
     } else if (this.#state === "pausing") {
-      // Nobody waits, or somebody has sent something meanwhile.
-      if (waiting && this.coalescing.isDue) return;
-      this.#endPause();
-      this.#run();
+      if (!waiting) this.#endPause();
     } else if (this.#state === "armed") {
       if (waiting) this.#waker.arm(this.#refed > 0);
       else this.#waker.disarm();
@@ -257,6 +260,7 @@ export class Reactor {
 
   #endPause(): void {
     clearTimeout(this.#timer);
+    this.#run();
   }
 
   #arm(): void {

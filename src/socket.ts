@@ -179,10 +179,9 @@ const SHORTAGES: ReadonlySet<number | undefined> = new Set([
   ERRNO.ENFILE,
   ERRNO.ENOBUFS,
   ERRNO.ENOMEM,
-  ERRNO.EADDRNOTAVAIL,
 ]);
 
-/** Whether an error is about this machine's descriptors, ports or memory. */
+/** Whether an error is about this machine's descriptors or memory. */
 export function isShortage(error: unknown): boolean {
   return error instanceof MptcpError && SHORTAGES.has(error.errno);
 }

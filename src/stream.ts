@@ -89,7 +89,7 @@ export class Stream extends Source {
   /** Connects to a sockaddr. */
   async connect(sockaddr: Uint8Array): Promise<void> {
     const result = libc().connect(this.fd, sockaddr);
-    this.#reactor.coalescing.reset();
+    this.#reactor.expectAnswer();
     if (result === 0) return;
     // An interrupted connect goes on by itself, says connect(2).
     if (result !== -ERRNO.EINPROGRESS && !isInterrupted(result)) {
@@ -193,7 +193,7 @@ export class Stream extends Source {
     while (this.readable && !this.#reads.isEmpty && this.#retry(this.#reads));
     while (this.writable && !this.#writes.isEmpty && this.#retry(this.#writes));
     if (this.#watcher === null) return;
-    this.#reactor.coalescing.reset();
+    this.#reactor.expectAnswer();
     this.#watcher();
   }
 
@@ -236,7 +236,7 @@ export class Stream extends Source {
     let result;
     do result = libc().send(this.fd, buf, length, MSG_NOSIGNAL); while (isInterrupted(result));
     if (this.#isDrained(result, length)) this.writable = false;
-    this.#reactor.coalescing.reset();
+    this.#reactor.expectAnswer();
     return result;
   }
 

@@ -80,9 +80,8 @@ export interface SocketOptions {
   /**
    * What the receive buffer begins with, in bytes, and is tuned up from: `SO_RCVLOWAT`, set to half of
    * it and back to 1. The kernel begins with 128 KiB (`net.ipv4.tcp_rmem`), caps it at the third
-   * member of that, and takes memory for what is in the buffer alone: 1000 connections whose readers
-   * do not read held 212 MiB on Linux 6.18, 128 KiB each of them at the sender, and 1045 MiB where
-   * the buffers began with 1 MiB.
+   * member of that, and takes memory for what is in the buffer alone: a peer can fill as much for each
+   * connection that nobody reads, which is why it is no default.
    */
   initialReceiveBuffer?: number;
   /** `TCP_NOTSENT_LOWAT` in bytes: unsent data above which a socket is not writable. */

@@ -25,6 +25,11 @@ const LONGEST_PAUSE = 30_000;
 /** Milliseconds until the next try where this machine has no descriptor, port or memory left. */
 const SHORTAGE_PAUSE = 50;
 
+/** Whether connecting failed for what this machine is short of: local ports too. */
+export function isConnectShortage(error: unknown): boolean {
+  return isShortage(error) || (error instanceof MptcpError && error.errno === ERRNO.EADDRNOTAVAIL);
+}
+
 type BackOption = string | Omit<ConnectMptcpOptions, "signal">;
 
 /** One backend. */
@@ -76,7 +81,7 @@ export class Backend {
       try {
         return await connectMptcp({ ...this.#options, signal });
       } catch (error) {
-        if (signal.aborted || !isShortage(error)) throw error;
+        if (signal.aborted || !isConnectShortage(error)) throw error;
         await new Promise((resolve) => setTimeout(resolve, SHORTAGE_PAUSE));
         if (signal.aborted) throw error;
       }
@@ -168,7 +173,7 @@ export class Backends {
       } catch (error) {
         if (signal.aborted) throw error;
         errors.push(error);
-        if (isShortage(error)) continue;
+        if (isConnectShortage(error)) continue;
         if (backend.onFailed(error, performance.now(), inTurn)) this.#onChange(backend);
       }
     }

@@ -7,9 +7,9 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { Conn } from "../conn.ts";
 import { MptcpError } from "../error.ts";
-import { isShortage, resetOnClose } from "../socket.ts";
+import { resetOnClose } from "../socket.ts";
 import type { MptcpConn, NetAddr } from "../types.ts";
-import type { Backend, Backends } from "./backends.ts";
+import { type Backend, type Backends, isConnectShortage } from "./backends.ts";
 import { flush } from "./flush.ts";
 import {
   formatProxyHeader,
@@ -183,7 +183,7 @@ export class Session implements ProxyConnection {
       this.#backend = backend;
       this.#back = new Side(conn);
     } catch (error) {
-      this.#settle(isShortage(error) ? "failed" : "no-backend", error);
+      this.#settle(isConnectShortage(error) ? "failed" : "no-backend", error);
       throw error;
     }
     this.#stopping.signal.throwIfAborted();
