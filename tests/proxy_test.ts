@@ -15,7 +15,7 @@ import type { ProxyBackend, ProxyMptcpOptions } from "../src/proxy/types.ts";
 import { injectFaults, randomFrom, stubLibc } from "./faults.ts";
 import { assertOpenFds, openFds, settledFds, test } from "./harness.ts";
 import { TestBackend, TestProxy } from "./proxy.ts";
-import { bytesOf, delay, readToEnd, readUpTo, writeAll } from "./sockets.ts";
+import { bytesOf, delay, readToEnd, readUpTo, untilStill, writeAll } from "./sockets.ts";
 
 const noMptcp = mptcpSupport().supported ? null : mptcpSupport().fallback!.detail;
 
@@ -193,10 +193,7 @@ test("a reader that is slow stops its writer, and the proxy keeps one buffer at 
     while (sent < size) sent += await client.write(new Uint8Array(Math.min(65_536, size - sent)));
     await client.closeWrite();
   })();
-  for (let before = -1; before !== sent;) {
-    before = sent;
-    await delay(200);
-  }
+  await untilStill(() => sent);
   assert(sent < 1_200_000, `${sent} bytes were taken though nobody reads them`);
   assert(proxy.proxy.stats().bytesIn <= 800_000, `${proxy.proxy.stats().bytesIn}`);
   start();
@@ -686,13 +683,10 @@ test("a client that is slow, and then gone, leaves no pipe", async () => {
     await using proxy = new TestProxy({ front: "tcp@127.0.0.1:0", back: backend.address });
     const options = { mptcp: "off", socketOptions: { linger: 0 } } as const;
     const clients = await Promise.all(Array.from({ length: 20 }, () => proxy.connect(options)));
-    // Read enough to have much come, and then no more.
+    // Read enough to have much come, and then no more, until every buffer is full.
     await Promise.all(clients.map((client) => readUpTo(client, 5_000_000)));
-    await delay(200);
+    await untilStill(() => proxy.proxy.stats().bytesOut);
     assert(splices.calls > 0);
-    const { bytesOut } = proxy.proxy.stats();
-    await delay(200);
-    assertEquals(proxy.proxy.stats().bytesOut, bytesOut);
     for (const client of clients) client.close();
     await proxy.report(20);
     assertEquals(proxy.reports.map(({ end }) => end), Array(20).fill("client-reset"));

@@ -21,7 +21,7 @@ import type { ConnectMptcpOptions, ListenMptcpOptions, MptcpConn } from "../src/
 import { unsupported } from "./contract/implementation.ts";
 import { test } from "./harness.ts";
 import { runProgram } from "./processes.ts";
-import { bytesOf, delay, LOOPBACKS, type Pair, readUpTo } from "./sockets.ts";
+import { bytesOf, delay, LOOPBACKS, type Pair, readUpTo, untilStill } from "./sockets.ts";
 
 function listen(options: ListenMptcpOptions | string = {}) {
   return unsupported(() => listenMptcp(options));
@@ -198,18 +198,21 @@ test("connections beyond the backlog are reset", {
   only: { runtime: "bun", reason: "Deno leaves the backlog to the kernel" },
 }, async () => {
   using listener = listen({ hostname: "127.0.0.1", tcpBacklog: 2 });
-  const clients = await Promise.all(
-    Array.from({ length: 5 }, () => connectMptcp({ ...listener.addr, mptcp: "off" })),
-  );
-  await delay(50);
-  const ends = await Promise.all(clients.map((client) =>
-    Promise.race([
-      client.read(new Uint8Array(1)).catch((error) => error.code),
-      delay(50).then(() => "waits"),
-    ])
-  ));
+  using clients = new DisposableStack();
+  // The reset can come before `connectMptcp` has seen that it is connected.
+  const connect = async () => clients.use(await connectMptcp({ ...listener.addr, mptcp: "off" }));
+  const ends = await Promise.all(Array.from({ length: 5 }, async () => {
+    try {
+      const client = await connect();
+      return await Promise.race([
+        client.read(new Uint8Array(1)),
+        delay(300).then(() => "waits"),
+      ]);
+    } catch (error) {
+      return (error as MptcpError).code;
+    }
+  }));
   assertEquals(ends.toSorted(), ["ECONNRESET", "ECONNRESET", "waits", "waits", "waits"]);
-  for (const client of clients) client[Symbol.dispose]();
 });
 
 test("a sender stalls while nobody accepts its connection", async () => {
@@ -223,11 +226,7 @@ test("a sender stalls while nobody accepts its connection", async () => {
       sent += count;
     }
   })().catch(() => {});
-  let before;
-  do {
-    before = sent;
-    await delay(100);
-  } while (sent !== before);
+  const before = await untilStill(() => sent);
   assert(sent > 0 && sent < 32 << 20, `${sent} bytes were sent`);
   using server = await listener.accept();
   assertEquals((await readUpTo(server, sent)).byteLength, before);

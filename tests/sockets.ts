@@ -92,3 +92,12 @@ export function bytesOf(text: string): Uint8Array {
 export function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
+
+/** Waits until a count has stayed the same for 200 milliseconds, and gives it. */
+export async function untilStill(count: () => number): Promise<number> {
+  for (;;) {
+    const before = count();
+    await delay(200);
+    if (count() === before) return before;
+  }
+}
