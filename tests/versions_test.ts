@@ -10,6 +10,7 @@ import { temporaryFolder } from "./temporary.ts";
 
 const README = readFileSync(`${ROOT}README.md`, "utf8");
 const only = { runtime: "deno", reason: "it runs both runtimes itself" } as const;
+const noVersions = missingProgram("npm");
 const noMptcp = mptcpSupport().supported ? null : mptcpSupport().fallback!.detail;
 
 /** The rows of the table of versions, its head first. */
@@ -33,7 +34,8 @@ interface Line {
 }
 
 /** The program of a version, from npm; kept in the user's cache from one run to the next. */
-async function install(name: string, version: string): Promise<string> {
+async function install(title: string): Promise<string> {
+  const [name, version] = title.toLowerCase().split(" ");
   const cache = process.env.XDG_CACHE_HOME ?? `${homedir()}/.cache`;
   const folder = `${cache}/mptcp-tests/${name}-${version}`;
   const program = `${folder}/node_modules/.bin/${name}`;
@@ -55,11 +57,20 @@ test("the table of versions is about the oldest and the newest", () => {
   assert(rows.length >= 8 && rows.flat().length === rows.length * head!.length);
 });
 
+test("every version of the table can be had from npm", {
+  only,
+  skip: noVersions,
+  timeout: 120_000,
+}, async () => {
+  const programs = await Promise.all([...promised.keys()].map(install));
+  assertEquals(new Set(programs).size, promised.size);
+});
+
 for (const [title, features] of promised) {
-  const [name, version] = title.toLowerCase().split(" ") as [string, string];
+  const [name] = title.toLowerCase().split(" ");
   test(`${title} can do what the README says, and no more`, {
     only,
-    skip: noMptcp ?? noCertificate ?? missingProgram("npm"),
+    skip: noVersions ?? noMptcp ?? noCertificate,
     timeout: 120_000,
   }, async () => {
     using folder = temporaryFolder();
@@ -68,7 +79,7 @@ for (const [title, features] of promised) {
       writeFileSync(folder.at(name), text);
       return folder.at(name);
     });
-    const program = await install(name, version);
+    const program = await install(title);
     // The settings of tests in deno.json are newer than the oldest version, which takes no others.
     const config = folder.at("deno.json");
     const { imports, compilerOptions } = JSON.parse(readFileSync(`${ROOT}deno.json`, "utf8"));
