@@ -277,11 +277,13 @@ test("requirePeer fails where the server speaks TCP", { skip: noMptcp }, async (
 
 test("an aborted request ends at both ends, before and within the answer", async () => {
   const before = await settledFds();
-  const { promise: gone, resolve } = Promise.withResolvers<void>();
+  const asked = Promise.withResolvers<void>();
+  const gone = Promise.withResolvers<void>();
   let cancels = 0;
   const server = serve((request) => {
     if (request.url.endsWith("/never")) {
-      request.signal.addEventListener("abort", () => resolve());
+      request.signal.addEventListener("abort", () => gone.resolve());
+      asked.resolve();
       return new Promise(() => {});
     }
     const body = new ReadableStream<Uint8Array>({
@@ -293,9 +295,9 @@ test("an aborted request ends at both ends, before and within the answer", async
   const client = createMptcpClient();
   const controller = new AbortController();
   const waiting = client.fetch(urlOf(server, "/never"), { signal: controller.signal });
-  setTimeout(() => controller.abort(), 50);
+  asked.promise.then(() => controller.abort());
   await assertRejects(() => waiting, DOMException);
-  await gone;
+  await gone.promise;
 
   const reading = new AbortController();
   const response = await client.fetch(urlOf(server, "/endless"), { signal: reading.signal });
