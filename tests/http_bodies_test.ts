@@ -150,15 +150,17 @@ for (const engine of ENGINES) {
     const before = await settledFds();
     const { promise: ended, resolve } = Promise.withResolvers<unknown>();
     const { promise: aborted, resolve: onAbort } = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<void>();
     const server = serveMptcp(options, async (request) => {
       request.signal.addEventListener("abort", () => onAbort());
+      asked.resolve();
       await request.text().then(resolve, resolve);
       return new Response("too late");
     });
     const socketOptions = { linger: 0 };
     const client = await connectMptcp({ port: server.addr.port, socketOptions });
     await client.write(bytesOf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc"));
-    await delay(50);
+    await asked.promise;
     client.close();
     assert(await ended instanceof Error);
     await aborted;

@@ -329,14 +329,16 @@ for (const [framing, answer] of Object.entries(FRAMINGS)) {
   const name = `an answer with ${framing} that the server breaks off is not taken for the whole`;
   test(name, only || {}, async () => {
     using listener = listenMptcp({ hostname: "127.0.0.1", socketOptions: { linger: 0 } });
+    const answered = Promise.withResolvers<void>();
     const serving = (async () => {
       using conn = await listener.accept();
       await readUpTo(conn, 16);
       await conn.write(bytesOf(`HTTP/1.1 200 OK\r\n${answer}`));
-      await delay(50);
+      await answered.promise;
     })();
     await using client = createMptcpClient();
     const response = await client.fetch(`http://127.0.0.1:${listener.addr.port}/`);
+    answered.resolve();
     await assertRejects(() => response.text(), Error);
     await serving;
   });

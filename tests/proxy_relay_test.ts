@@ -94,14 +94,17 @@ for (const protocol of ["mptcp", "tcp"] as const) {
   });
 
   test(`a client over ${protocol} that resets has its backend reset`, { skip }, async () => {
+    const arrived = Promise.withResolvers<void>();
     const { promise, resolve } = Promise.withResolvers<unknown>();
     await using backend = new TestBackend(async (conn) => {
+      await readUpTo(conn, 4);
+      arrived.resolve();
       resolve(await readToEnd(conn).catch((error) => error.code));
     }, { mptcp });
     await using proxy = new TestProxy(options(backend));
     using client = await proxy.connect({ mptcp, socketOptions: { linger: 0 } });
     await client.write(bytesOf("word"));
-    await delay(20);
+    await arrived.promise;
     client.close();
     assertEquals(await promise, "ECONNRESET");
     const { end, error } = await proxy.report();
