@@ -25,15 +25,17 @@ export class ConnStreams {
 
   /** The incoming bytes. */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return this.#readable ??= readableOf(this.#channel, () => {
-      // Whoever writes by the stream closes by the stream; anybody else would forget to.
-      if (this.#writable === null) this.#channel.finish();
-    });
+    return this.#readable ??= readableOf(
+      new Source(this.#channel, () => {
+        // Whoever writes by the stream closes by the stream; anybody else would forget to.
+        if (this.#writable === null) this.#channel.finish();
+      }),
+    );
   }
 
   /** The outgoing bytes. */
   get writable(): WritableStream<Uint8Array<ArrayBufferLike>> {
-    return this.#writable ??= writableOf(this.#channel);
+    return this.#writable ??= writableOf(new Sink(this.#channel));
   }
 }
 
@@ -41,68 +43,186 @@ export class ConnStreams {
 const MIN_CHUNK = 2 * 1024;
 const MAX_CHUNK = 64 * 1024;
 
+/** What a pipe leaves to the stream: bytes that it could not write, or why it could not read. */
+type Remains = { readonly bytes: Uint8Array } | { readonly error: unknown };
+
 /**
  * The incoming bytes. Each pull is one read, so what the consumer does not take stays in the kernel
  * and slows the sender down. Buffers are as large as the last reads suggest: to make large ones takes
- * longer than to read a small message. `onEnd` is called at the end of the stream.
+ * longer than to read a small message.
  */
-function readableOf(
-  channel: ByteChannel,
-  onEnd: () => void,
-): ReadableStream<Uint8Array<ArrayBuffer>> {
-  let chunkSize = MIN_CHUNK;
-  return new ReadableStream({
-    type: "bytes",
-    async pull(controller) {
-      // Bun before 1.4 has `undefined` for none.
-      const request = controller.byobRequest ?? null;
-      const buf = request === null ? new Uint8Array(chunkSize) : viewOf(request.view!);
-      let count;
-      try {
-        count = await channel.read(buf);
-      } catch (error) {
-        channel.finish();
-        throw error;
+class Source implements UnderlyingByteSource {
+  readonly type = "bytes";
+  readonly #channel: ByteChannel;
+  readonly #onEnd: () => void;
+  #controller: ReadableByteStreamController | null = null;
+  #isPulling = false;
+  #chunkSize = MIN_CHUNK;
+  #remains: Remains | null = null;
+
+  /** `onEnd` is called at the end of the stream. */
+  constructor(channel: ByteChannel, onEnd: () => void) {
+    this.#channel = channel;
+    this.#onEnd = onEnd;
+  }
+
+  start(controller: ReadableByteStreamController): void {
+    this.#controller = controller;
+  }
+
+  async pull(controller: ReadableByteStreamController): Promise<void> {
+    // Bun before 1.4 has `undefined` for none.
+    const request = controller.byobRequest ?? null;
+    const buf = request === null ? new Uint8Array(this.#chunkSize) : viewOf(request.view!);
+    let count;
+    this.#isPulling = true;
+    try {
+      count = this.#remains === null ? await this.#channel.read(buf) : this.#takeRemains(buf);
+    } catch (error) {
+      this.#channel.finish();
+      throw error;
+    } finally {
+      this.#isPulling = false;
+    }
+    if (count === null) {
+      this.#onEnd();
+      controller.close();
+      request?.respond(0);
+    } else if (request === null) {
+      this.#learn(count);
+      controller.enqueue(buf.subarray(0, count));
+    } else {
+      request.respond(count);
+    }
+  }
+
+  cancel(): void {
+    this.#channel.finish();
+  }
+
+  /** Nothing has been read that the stream has not given away, and it is open. */
+  get isFresh(): boolean {
+    return !this.#isPulling && this.#controller!.desiredSize === 0;
+  }
+
+  /** Carries bytes to a sink until there are no more, or one of both fails, which the streams tell. */
+  async carry(sink: Sink): Promise<void> {
+    let buf = new Uint8Array(this.#chunkSize);
+    let unwritten: Uint8Array | null = null;
+    try {
+      for (;;) {
+        const count = await this.#channel.read(buf);
+        if (count === null) return;
+        unwritten = count === buf.byteLength ? buf : buf.subarray(0, count);
+        const written = await sink.channel.write(unwritten);
+        if (written < count) await writeAll(sink.channel, unwritten.subarray(written));
+        unwritten = null;
+        this.#learn(count);
+        if (buf.byteLength !== this.#chunkSize) buf = new Uint8Array(this.#chunkSize);
       }
-      if (count === null) {
-        onEnd();
-        controller.close();
-        request?.respond(0);
-      } else if (request === null) {
-        if (count === chunkSize) chunkSize = Math.min(chunkSize * 4, MAX_CHUNK);
-        else if (count < chunkSize / 8) chunkSize = Math.max(chunkSize / 2, MIN_CHUNK);
-        controller.enqueue(buf.subarray(0, count));
-      } else {
-        request.respond(count);
-      }
-    },
-    cancel: () => channel.finish(),
-  }, { highWaterMark: 0 });
+    } catch (error) {
+      this.#remains = unwritten === null ? { error } : { bytes: unwritten };
+      if (unwritten !== null) sink.failure = { error };
+    }
+  }
+
+  #takeRemains(buf: Uint8Array): number {
+    const remains = this.#remains!;
+    if ("error" in remains) throw remains.error;
+    const bytes = remains.bytes.subarray(0, buf.byteLength);
+    buf.set(bytes);
+    const isAll = bytes.byteLength === remains.bytes.byteLength;
+    this.#remains = isAll ? null : { bytes: remains.bytes.subarray(bytes.byteLength) };
+    return bytes.byteLength;
+  }
+
+  /** Follows the size of what comes. */
+  #learn(count: number): void {
+    const size = this.#chunkSize;
+    if (count === size) this.#chunkSize = Math.min(size * 4, MAX_CHUNK);
+    else if (count < size / 8) this.#chunkSize = Math.max(size / 2, MIN_CHUNK);
+  }
 }
 
 /** The outgoing bytes. Each chunk is written whole before the next is asked for. */
-function writableOf(channel: ByteChannel): WritableStream<Uint8Array<ArrayBufferLike>> {
-  return new WritableStream<Uint8Array<ArrayBufferLike>>({
-    start(controller) {
-      // `abort` below waits for a write under way, and that for the peer. Bun before 1.4 has no signal.
-      const signal = controller.signal as AbortSignal | undefined;
-      signal?.addEventListener("abort", () => channel.finish(), { once: true });
-    },
-    async write(chunk: ArrayBufferLike | ArrayBufferView) {
-      try {
-        const bytes = bytesOf(chunk);
-        let written = await channel.write(bytes);
-        while (written < bytes.byteLength) {
-          written += await channel.write(bytes.subarray(written));
-        }
-      } catch (error) {
-        channel.finish();
-        throw error;
-      }
-    },
-    close: () => channel.finish(),
-    abort: () => channel.finish(),
-  });
+class Sink implements UnderlyingSink<Uint8Array<ArrayBufferLike>> {
+  readonly channel: ByteChannel;
+  /** Why a pipe could not write: the stream's next write tells. */
+  failure: { readonly error: unknown } | null = null;
+
+  constructor(channel: ByteChannel) {
+    this.channel = channel;
+  }
+
+  start(controller: WritableStreamDefaultController): void {
+    // `abort` below waits for a write under way, and that for the peer. Bun before 1.4 has no signal.
+    const signal = controller.signal as AbortSignal | undefined;
+    signal?.addEventListener("abort", () => this.channel.finish(), { once: true });
+  }
+
+  async write(chunk: ArrayBufferLike | ArrayBufferView): Promise<void> {
+    try {
+      if (this.failure !== null) throw this.failure.error;
+      await writeAll(this.channel, bytesOf(chunk));
+    } catch (error) {
+      this.channel.finish();
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.channel.finish();
+  }
+
+  abort(): void {
+    this.channel.finish();
+  }
+}
+
+const sinks = new WeakMap<WritableStream, Sink>();
+
+function writableOf(sink: Sink): WritableStream<Uint8Array<ArrayBufferLike>> {
+  const writable = new WritableStream(sink);
+  sinks.set(writable, sink);
+  return writable;
+}
+
+/** What goes from it to another connection's stream takes no stream's chunk and promises on its way. */
+function readableOf(source: Source): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const readable = new ReadableStream(source, { highWaterMark: 0 });
+  const { pipeTo } = readable;
+  readable.pipeTo = async (destination, options) => {
+    const sink = sinks.get(destination);
+    // A signal has to end a read that waits, which is for the stream to do.
+    const canCarry = sink !== undefined && options?.signal === undefined &&
+      !readable.locked && source.isFresh && isFresh(destination);
+    if (canCarry) {
+      const reader = readable.getReader();
+      const writer = destination.getWriter();
+      await source.carry(sink);
+      reader.releaseLock();
+      writer.releaseLock();
+    }
+    // How it ends is as the standard says.
+    return pipeTo.call(readable, destination, options);
+  };
+  return readable;
+}
+
+/** Nobody has it, it can be written, and nothing is being written. */
+function isFresh(destination: WritableStream): boolean {
+  if (destination.locked) return false;
+  const writer = destination.getWriter();
+  const { desiredSize } = writer;
+  writer.releaseLock();
+  return desiredSize === 1;
+}
+
+async function writeAll(channel: ByteChannel, bytes: Uint8Array): Promise<void> {
+  let written = await channel.write(bytes);
+  while (written < bytes.byteLength) {
+    written += await channel.write(bytes.subarray(written));
+  }
 }
 
 function viewOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array<ArrayBuffer> {

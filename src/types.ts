@@ -267,7 +267,8 @@ export interface MptcpConn extends Disposable {
   /**
    * The incoming bytes as a byte stream with the kernel's own back-pressure. Cancelling closes the
    * connection; so does the end of the stream, unless `writable` is in use: then it stays open for
-   * writing.
+   * writing. `pipeTo` the `writable` of a connection, without a signal, takes the bytes there by one
+   * buffer of at most 64 KiB, and not by a stream's chunks.
    */
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** Writes all of each chunk. Closing or aborting it closes the connection. */

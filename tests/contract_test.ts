@@ -10,6 +10,7 @@ import { connectRows } from "./contract/connect.ts";
 import { implementations, type Subject } from "./contract/implementation.ts";
 import { lifetimeRows } from "./contract/lifetime.ts";
 import { listenerRows } from "./contract/listener.ts";
+import { pipeRows } from "./contract/pipe.ts";
 import { readableRows } from "./contract/readable.ts";
 import { resetRows } from "./contract/reset.ts";
 import { applies, type Row } from "./contract/row.ts";
@@ -24,6 +25,7 @@ const rows = [
   ...resetRows,
   ...readableRows,
   ...writableRows,
+  ...pipeRows,
 ];
 
 for (const key of Object.keys(implementations)) {

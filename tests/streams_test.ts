@@ -1,6 +1,11 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Buffer } from "node:buffer";
+import { ERRNO } from "../ffi/errno.ts";
+import { libc } from "../ffi/runtime.ts";
+import { MptcpError } from "../mod.ts";
+import { injectFaults, randomFrom, stubLibc } from "./faults.ts";
 import { test } from "./harness.ts";
-import { bytesOf, concat, connectedPair, writeAll } from "./sockets.ts";
+import { bytesOf, concat, connectedPair, readToEnd, readUpTo, writeAll } from "./sockets.ts";
 
 test("readable takes small buffers for small messages and larger ones for more", async () => {
   using pair = await connectedPair();
@@ -26,4 +31,62 @@ test("readable takes small buffers for small messages and larger ones for more",
   assertEquals(concat(chunks), sent);
   const largest = Math.max(...chunks.map(({ buffer }) => buffer.byteLength));
   assert(largest === 64 * 1024, `The largest buffer has ${largest} bytes`);
+});
+
+for (const seed of [1, 2, 3]) {
+  test(`a pipe between connections loses no byte by interrupted and short calls, seed ${seed}`, async () => {
+    const random = randomFrom(seed);
+    const bytes = Uint8Array.from({ length: 2_000_000 }, () => random() * 256);
+    using faults = injectFaults({ seed, EINTR: 10, EAGAIN: 10, short: 30 });
+    using incoming = await connectedPair();
+    using outgoing = await connectedPair();
+    const piped = incoming.server.readable.pipeTo(outgoing.client.writable);
+    const writing = writeAll(incoming.client, bytes).then(() => incoming.client.close());
+    assertEquals(Buffer.compare(await readToEnd(outgoing.server), bytes), 0);
+    await Promise.all([piped, writing]);
+    assert(faults.counts.short > 0 && faults.counts.EAGAIN > 0);
+  });
+}
+
+test("a pipe that cannot write fails with the reason, and nothing else of its source is lost", async () => {
+  using incoming = await connectedPair();
+  using outgoing = await connectedPair();
+  const { send } = libc();
+  let failures = 0;
+  // As the kernel does: the reason once, and from then on that the connection is broken.
+  using _ = stubLibc({
+    send(fd, ...rest) {
+      if (fd !== outgoing.client.fd) return send(fd, ...rest);
+      return failures++ === 0 ? -ERRNO.ECONNRESET : -ERRNO.EPIPE;
+    },
+  });
+  const { readable } = incoming.server;
+  const piped = readable.pipeTo(outgoing.client.writable, { preventCancel: true });
+  await writeAll(incoming.client, bytesOf("lost"));
+  assertEquals((await assertRejects(() => piped, MptcpError)).code, "ECONNRESET");
+  assertEquals([failures, outgoing.client.fd], [1, -1]);
+  await writeAll(incoming.client, bytesOf("kept"));
+  assertEquals(await readUpTo(incoming.server, 4), bytesOf("kept"));
+});
+
+test("a pipe between connections makes no buffer for each chunk", async () => {
+  using incoming = await connectedPair();
+  using outgoing = await connectedPair();
+  const { recv } = libc();
+  const bufs = new Set<Uint8Array>();
+  using _ = stubLibc({
+    recv(fd, buf, ...rest) {
+      if (fd === incoming.server.fd) bufs.add(buf);
+      return recv(fd, buf, ...rest);
+    },
+  });
+  const piped = incoming.server.readable.pipeTo(outgoing.client.writable);
+  for (let i = 0; i < 20; i++) {
+    await writeAll(incoming.client, bytesOf("word"));
+    await readUpTo(outgoing.server, 4);
+  }
+  incoming.client.close();
+  await piped;
+  // The last one is that of the stream, which sees the end.
+  assertEquals([...bufs].map(({ byteLength }) => byteLength), [2048, 2048]);
 });
