@@ -26,7 +26,7 @@ export class ConnStreams {
   /** The incoming bytes. */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return this.#readable ??= readableOf(
-      new Source(this.#channel, () => {
+      new ConnSource(this.#channel, () => {
         // Whoever writes by the stream closes by the stream; anybody else would forget to.
         if (this.#writable === null) this.#channel.finish();
       }),
@@ -35,7 +35,7 @@ export class ConnStreams {
 
   /** The outgoing bytes. */
   get writable(): WritableStream<Uint8Array<ArrayBufferLike>> {
-    return this.#writable ??= writableOf(new Sink(this.#channel));
+    return this.#writable ??= writableOf(new ConnSink(this.#channel));
   }
 }
 
@@ -51,7 +51,7 @@ type Remains = { readonly bytes: Uint8Array } | { readonly error: unknown };
  * and slows the sender down. Buffers are as large as the last reads suggest: to make large ones takes
  * longer than to read a small message.
  */
-class Source implements UnderlyingByteSource {
+class ConnSource implements UnderlyingByteSource {
   readonly type = "bytes";
   readonly #channel: ByteChannel;
   readonly #onEnd: () => void;
@@ -106,7 +106,7 @@ class Source implements UnderlyingByteSource {
   }
 
   /** Carries bytes to a sink until there are no more, or one of both fails, which the streams tell. */
-  async carry(sink: Sink): Promise<void> {
+  async carry(sink: ConnSink): Promise<void> {
     let buf = new Uint8Array(this.#chunkSize);
     let unwritten: Uint8Array | null = null;
     try {
@@ -145,7 +145,7 @@ class Source implements UnderlyingByteSource {
 }
 
 /** The outgoing bytes. Each chunk is written whole before the next is asked for. */
-class Sink implements UnderlyingSink<Uint8Array<ArrayBufferLike>> {
+class ConnSink implements UnderlyingSink<Uint8Array<ArrayBufferLike>> {
   readonly channel: ByteChannel;
   /** Why a pipe could not write: the stream's next write tells. */
   failure: { readonly error: unknown } | null = null;
@@ -179,16 +179,16 @@ class Sink implements UnderlyingSink<Uint8Array<ArrayBufferLike>> {
   }
 }
 
-const sinks = new WeakMap<WritableStream, Sink>();
+const sinks = new WeakMap<WritableStream, ConnSink>();
 
-function writableOf(sink: Sink): WritableStream<Uint8Array<ArrayBufferLike>> {
+function writableOf(sink: ConnSink): WritableStream<Uint8Array<ArrayBufferLike>> {
   const writable = new WritableStream(sink);
   sinks.set(writable, sink);
   return writable;
 }
 
 /** What goes from it to another connection's stream takes no stream's chunk and promises on its way. */
-function readableOf(source: Source): ReadableStream<Uint8Array<ArrayBuffer>> {
+function readableOf(source: ConnSource): ReadableStream<Uint8Array<ArrayBuffer>> {
   const readable = new ReadableStream(source, { highWaterMark: 0 });
   const { pipeTo } = readable;
   readable.pipeTo = async (destination, options) => {
