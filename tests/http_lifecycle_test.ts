@@ -142,6 +142,31 @@ for (const engine of ENGINES) {
     await assertOpenFds(before);
   });
 
+  test(`${engine}: a server that shuts down leaves the new connections of the next one alone`, async () => {
+    const asked = Promise.withResolvers<void>();
+    const { promise: answer, resolve } = Promise.withResolvers<Response>();
+    const last = serveMptcp({ ...options, reusePort: true }, () => {
+      asked.resolve();
+      return answer;
+    });
+    const { port } = last.addr;
+    // Keeps the last server from ending.
+    const running = rawRequest(port);
+    await asked.promise;
+    await using _next = serveMptcp({ ...options, port, reusePort: true }, () => {
+      return new Response("next");
+    });
+    const shutdown = last.shutdown();
+    await delay(300);
+    using client = await connectMptcp({ port });
+    await delay(500);
+    await client.write(bytesOf("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    assert(new TextDecoder().decode(await readToEnd(client)).includes("next"));
+    resolve(new Response("last"));
+    assert((await running).includes("last"));
+    await shutdown;
+  });
+
   test(`${engine}: four processes on one port share 200 connections`, {
     skip: missingProgram("curl"),
   }, async () => {

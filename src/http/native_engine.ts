@@ -7,6 +7,7 @@
 import { setTimeout } from "node:timers";
 import { SHUT_RDWR } from "../../ffi/abi.ts";
 import type { RuntimeHandler, RuntimeServer } from "../../ffi/http.ts";
+import { socketInode } from "../../ffi/procfs.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { readMptcpInfo, wireProtocol } from "../info.ts";
@@ -49,28 +50,26 @@ function toEngine(fd: number, server: RuntimeServer, job: Job): NativeEngine {
   const { object, finished, abort, ref, unref } = server;
   const shutdown = () => {
     server.shutdown();
-    if (runtimeHttp.waitsForSilent && job.connections !== null) {
-      endSilent(job.connections, finished);
-    }
+    if (runtimeHttp.waitsForSilent && job.connections !== null) endSilent(job.connections);
   };
   return { name: "native", fd, server: object, finished, shutdown, abort, ref, unref };
 }
 
 /**
- * Ends the connections that have sent nothing, until the server has ended. On its own sockets Bun sees
+ * Ends the connections that go on sending nothing, of those that there are. On its own sockets Bun sees
  * none of them, because it sets `TCP_DEFER_ACCEPT`: that would keep the further subflows of an MPTCP
- * connection from being taken for a second.
+ * connection from being taken for a second. What comes later is another server's on the same port.
  */
-async function endSilent(connections: ConnectionTable, finished: Promise<unknown>): Promise<void> {
-  let isOver = false;
-  finished.then(() => isOver = true);
-  for (;;) {
-    // Whoever has just connected is about to send a request.
-    await new Promise((resolve) => setTimeout(resolve, SILENCE).unref());
-    if (isOver) return;
-    for (const fd of connections.all()) {
-      if (hasSentNothing(fd)) libc().shutdown(fd, SHUT_RDWR);
-    }
+async function endSilent(connections: ConnectionTable): Promise<void> {
+  const silent = connections.all().filter(hasSentNothing)
+    .map((fd) => ({ fd, inode: socketInode(libc(), fd) }));
+  if (silent.length === 0) return;
+  // Whoever has just connected is about to send a request.
+  await new Promise((resolve) => setTimeout(resolve, SILENCE).unref());
+  for (const { fd, inode } of silent) {
+    // Numbers get reused.
+    const isSame = inode !== null && socketInode(libc(), fd) === inode;
+    if (isSame && hasSentNothing(fd)) libc().shutdown(fd, SHUT_RDWR);
   }
 }
 
