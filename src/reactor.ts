@@ -104,7 +104,7 @@ export class Reactor {
   /** Whether the last round had events, and whether any has since the waker was armed. */
   #found = false;
   #hadEvents = false;
-  /** Rounds until the waker may be armed again. */
+  /** Turns until the waker may be armed again. */
   #settling = 0;
   readonly #spin = new Spin();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -240,9 +240,12 @@ export class Reactor {
     const expecting = waiting ? this.#spins() : this.#mayWaitAgain();
     if (this.#refed > 0 && this.coalescing.isDue && this.#deferred.length === 0) {
       this.#pause();
-    } else if (this.#settling > 0 || expecting || this.#deferred.length > 0) {
+    } else if (expecting || this.#deferred.length > 0) {
       if (this.#settling > 0) this.#settling--;
       nextTurn(this.#round);
+    } else if (this.#settling > 0) {
+      this.#settling--;
+      nextTurn(this.#proceed);
     } else if (waiting) {
       this.#arm();
     } else {
