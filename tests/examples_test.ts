@@ -5,7 +5,7 @@ import type { ConnectMptcpOptions, MptcpConn, NetAddr } from "../src/types.ts";
 import { noCertificate } from "./certificate.ts";
 import { test } from "./harness.ts";
 import { LineProcess, missingProgram, ROOT, run, runtimeCommand } from "./processes.ts";
-import { bytesOf, delay, LOOPBACKS, readToEnd, readUpTo, writeAll } from "./sockets.ts";
+import { bytesOf, delay, LOOPBACKS, readToEnd, readUpTo, untilStill, writeAll } from "./sockets.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const noMptcp = mptcpSupport().supported ? null : mptcpSupport().fallback!.detail;
@@ -147,10 +147,7 @@ for (const { mptcp, skip } of MODES) {
 /** Waits until a process has opened nothing for a second. */
 async function untilStarted(pid: number): Promise<void> {
   const count = () => readdirSync(`/proc/${pid}/fd`).length;
-  for (let before = -1; before !== count();) {
-    before = count();
-    await delay(1000);
-  }
+  await untilStill(count, 1000);
 }
 
 /** What an example server answers; asks again while nobody listens. */

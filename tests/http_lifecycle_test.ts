@@ -13,7 +13,7 @@ import {
   runtimeCommand,
   STDIN,
 } from "./processes.ts";
-import { bytesOf, delay, readToEnd } from "./sockets.ts";
+import { bytesOf, delay, readToEnd, untilStill } from "./sockets.ts";
 
 const certificate = noCertificate === null ? createCertificate() : undefined;
 
@@ -292,10 +292,7 @@ function fdsOf(pid: number): number[] {
 
 /** Waits until a process has opened nothing for a second: runtimes go on starting for a while. */
 async function untilIdle(pid: number): Promise<void> {
-  for (let before = -1; before !== fdsOf(pid).length;) {
-    before = fdsOf(pid).length;
-    await delay(1000);
-  }
+  await untilStill(() => fdsOf(pid).length, 1000);
 }
 
 /** The server of Deno waits for them. */

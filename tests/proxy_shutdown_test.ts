@@ -16,7 +16,7 @@ test("shutdown takes no more connections, and lets those that are open finish", 
   await last.write(bytesOf("z"));
   assertEquals(await readUpTo(last, 1), bytesOf("z"));
   last.close();
-  while (proxy.reports.length === 0) await delay(5);
+  await proxy.report();
   const error = await assertRejects(() => proxy.connect(), MptcpError);
   assertEquals(error.code, "ECONNREFUSED");
   await client.write(bytesOf("y"));

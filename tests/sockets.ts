@@ -93,11 +93,11 @@ export function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** Waits until a count has stayed the same for 200 milliseconds, and gives it. */
-export async function untilStill(count: () => number): Promise<number> {
+/** Waits until a count has stayed the same for so many milliseconds, and gives it. */
+export async function untilStill(count: () => number, milliseconds = 200): Promise<number> {
   for (;;) {
     const before = count();
-    await delay(200);
+    await delay(milliseconds);
     if (count() === before) return before;
   }
 }

@@ -6,9 +6,8 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { listenMptcp } from "../../mod.ts";
 import { bytesOf, concat, delay, readToEnd, readUpTo, writeAll } from "../sockets.ts";
-import { pattern } from "./conn.ts";
+import { pattern, TOO_MUCH } from "./conn.ts";
 import {
   assertClosed,
   assertFails,
@@ -20,6 +19,8 @@ import {
   pairOf,
   type Subject,
 } from "./implementation.ts";
+import { Flood } from "./readable.ts";
+import { madeAndResetter } from "./reset.ts";
 import { type Row, row } from "./row.ts";
 
 /** Two connections: what comes in by the one goes out by the other. */
@@ -30,16 +31,18 @@ interface Pipeline {
   readonly receiver: Conn;
 }
 
+/** What comes in does so by the connection that `makeIncoming` has as its client. */
 function pipeRow(
   sentence: string,
   body: (pipeline: Pipeline, subject: Subject) => Promise<void>,
+  makeIncoming: (subject: Subject) => Promise<Pair> = pairOf,
 ): Row {
   return row(sentence, async (subject) => {
-    using incoming: Pair = await pairOf(subject);
-    using outgoing: Pair = await pairOf(subject);
+    using incoming = await makeIncoming(subject);
+    using outgoing = await pairOf(subject);
     await body({
-      sender: incoming.client,
-      source: incoming.server,
+      sender: incoming.server,
+      source: incoming.client,
       destination: outgoing.client,
       receiver: outgoing.server,
     }, subject);
@@ -47,22 +50,8 @@ function pipeRow(
 }
 
 /** As {@linkcode pipeRow}, with a sender whose `close` resets its connection. */
-function resetRow(
-  sentence: string,
-  body: (pipeline: Pipeline, subject: Subject) => Promise<void>,
-): Row {
-  return row(sentence, async (subject) => {
-    const mptcp = subject.protocol === "mptcp" ? "require" : "off";
-    const { hostname } = subject;
-    using listener = listenMptcp({ hostname, mptcp, socketOptions: { linger: 0 } });
-    using source = await subject.connect({ ...listener.addr, hostname });
-    using sender = await listener.accept();
-    using outgoing = await pairOf(subject);
-    await body(
-      { sender, source, destination: outgoing.client, receiver: outgoing.server },
-      subject,
-    );
-  });
+function resetRow(sentence: string, body: Parameters<typeof pipeRow>[1]): Row {
+  return pipeRow(sentence, body, madeAndResetter);
 }
 
 export const pipeRows: readonly Row[] = [
@@ -149,13 +138,29 @@ export const pipeRows: readonly Row[] = [
     await Promise.all([written, piped]);
   }),
 
-  pipeRow("closing the source ends a pipe, and the destination", async (pipeline, subject) => {
+  pipeRow("the sender stalls while nobody reads at the end of a pipe", async (pipeline) => {
     const { sender, source, destination, receiver } = pipeline;
     const piped = failureOf(source.readable.pipeTo(destination.writable));
+    const flood = new Flood(sender);
+    const stalledAt = await flood.stalled();
+    assert(stalledAt < 2 * TOO_MUCH, `${stalledAt}`);
+    assertEquals((await readUpTo(receiver, stalledAt)).byteLength, stalledAt);
+    while (flood.sent <= stalledAt) await delay(5);
+    destination.close();
+    await Promise.all([piped, flood.over]);
+  }),
+
+  pipeRow("closing the source ends a pipe, and the destination", async (pipeline, subject) => {
+    const { sender, source, destination, receiver } = pipeline;
+    const piped = assertFails(
+      subject,
+      source.readable.pipeTo(destination.writable),
+      INTERRUPTED,
+    );
     await writeAll(sender, bytesOf("x"));
     assertEquals(await readUpTo(receiver, 1), bytesOf("x"));
     source.close();
-    await assertFails(subject, piped.then((error) => Promise.reject(error)), INTERRUPTED);
+    await piped;
     assertEquals(await receiver.read(new Uint8Array(1)), null);
   }),
 
@@ -186,11 +191,15 @@ export const pipeRows: readonly Row[] = [
     { sender, source, destination, receiver },
     subject,
   ) => {
-    const piped = failureOf(source.readable.pipeTo(destination.writable));
+    const piped = assertFails(
+      subject,
+      source.readable.pipeTo(destination.writable),
+      CONNECTION_RESET,
+    );
     await writeAll(sender, bytesOf("x"));
     assertEquals(await readUpTo(receiver, 1), bytesOf("x"));
     sender.close();
-    await assertFails(subject, piped.then((error) => Promise.reject(error)), CONNECTION_RESET);
+    await piped;
     assertEquals(await receiver.read(new Uint8Array(1)), null);
   }),
 
@@ -198,12 +207,15 @@ export const pipeRows: readonly Row[] = [
     { sender, source, destination, receiver },
     subject,
   ) => {
-    const options = { preventAbort: true };
-    const piped = failureOf(source.readable.pipeTo(destination.writable, options));
+    const piped = assertFails(
+      subject,
+      source.readable.pipeTo(destination.writable, { preventAbort: true }),
+      CONNECTION_RESET,
+    );
     await writeAll(sender, bytesOf("piped "));
     assertEquals(await readUpTo(receiver, 6), bytesOf("piped "));
     sender.close();
-    await assertFails(subject, piped.then((error) => Promise.reject(error)), CONNECTION_RESET);
+    await piped;
     await destination.writable.getWriter().write(bytesOf("written"));
     assertEquals(await readUpTo(receiver, 7), bytesOf("written"));
   }),

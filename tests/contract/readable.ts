@@ -6,7 +6,7 @@
 
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { bytesOf, concat, delay, readToEnd, readUpTo, writeAll } from "../sockets.ts";
+import { bytesOf, concat, delay, readToEnd, readUpTo, untilStill, writeAll } from "../sockets.ts";
 import { pattern, TOO_MUCH } from "./conn.ts";
 import { assertClosed, type Conn, failureOf } from "./implementation.ts";
 import { pairRow, type Row } from "./row.ts";
@@ -17,8 +17,8 @@ function collector(chunks: Uint8Array[]): WritableStream<Uint8Array> {
 }
 
 /** Sends until that fails, and counts. */
-class Flood {
-  sent = 0;
+export class Flood {
+  sent: number = 0;
   readonly over: Promise<unknown>;
 
   constructor(conn: Conn) {
@@ -34,12 +34,8 @@ class Flood {
   }
 
   /** How much was sent when no more was for a while. */
-  async stalled(): Promise<number> {
-    for (let sent = -1; sent !== this.sent;) {
-      sent = this.sent;
-      await delay(100);
-    }
-    return this.sent;
+  stalled(): Promise<number> {
+    return untilStill(() => this.sent, 100);
   }
 }
 

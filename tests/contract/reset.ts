@@ -34,15 +34,17 @@ async function acceptedAndResetter(subject: Subject): Promise<Pair> {
     connectMptcp({ ...listener.addr, mptcp, socketOptions }),
     listener.accept(),
   ]);
+  assertEquals(client.protocol, subject.protocol);
   return pair(server, client);
 }
 
 /** A connection that was made, and its server, whose `close` resets it. */
-async function madeAndResetter(subject: Subject): Promise<Pair> {
+export async function madeAndResetter(subject: Subject): Promise<Pair> {
   const { hostname } = subject;
   const mptcp = subject.protocol === "mptcp" ? "require" : "off";
   using listener = listenMptcp({ hostname, mptcp, socketOptions });
   const [client, server] = await Promise.all([connectTo(subject, listener), listener.accept()]);
+  assertEquals(server.protocol, subject.protocol);
   return pair(client, server);
 }
 
