@@ -20,11 +20,11 @@
  * @module
  */
 
-export { parseAddress } from "./src/address.ts";
-export { connectMptcp } from "./src/connect.ts";
+export { parseAddress } from "./src/net/address.ts";
+export { connectMptcp } from "./src/net/connect.ts";
 export { MptcpError, type MptcpErrorOptions } from "./src/error.ts";
-export { listenMptcp } from "./src/listen.ts";
-export { mptcpSupport } from "./src/support_check.ts";
+export { listenMptcp } from "./src/net/listen.ts";
+export { mptcpSupport } from "./src/support/mptcp_support.ts";
 export type {
   MptcpInfo,
   MptcpInfoFlags,
@@ -32,14 +32,9 @@ export type {
   TcpInfo,
   TcpOptions,
   TcpState,
-} from "./src/info_types.ts";
-export type { Endpoint, PathManagerLimits } from "./src/path_manager/types.ts";
-export type {
-  HostAddress,
-  MptcpCapabilities,
-  MptcpSupport,
-  MptcpSysctls,
-} from "./src/support_types.ts";
+} from "./src/kernel/info_types.ts";
+export type { Endpoint, HostAddress, MptcpSysctls, PathManagerLimits } from "./src/kernel/types.ts";
+export type { MptcpCapabilities, MptcpSupport } from "./src/support/types.ts";
 export type {
   ConnectMptcpOptions,
   Fallback,

@@ -31,11 +31,11 @@ import {
   SOL_MPTCP,
   SOL_TCP,
   TCP_NODELAY,
-} from "../ffi/abi.ts";
-import { ERRNO } from "../ffi/errno.ts";
+} from "../ffi/linux/abi.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
 import { libc } from "../ffi/runtime.ts";
-import { encodeSockaddr, parseIp } from "../ffi/sockaddr.ts";
-import { check, getOption, setIntOption, takeSocketError } from "../src/socket.ts";
+import { encodeSockaddr, parseIp } from "../ffi/linux/sockaddr.ts";
+import { check, getOption, setIntOption, takeSocketError } from "../src/poll/socket.ts";
 import type { Result } from "./rows.ts";
 
 const STALL_MS = 10_000;

@@ -6,7 +6,7 @@
  */
 
 import { isDeno } from "../ffi/runtime.ts";
-import { connectByRuntime, listenByRuntime } from "../src/runtime_tcp.ts";
+import { connectByRuntime, listenByRuntime } from "../src/net/runtime_tcp.ts";
 import type { TaskConn, TaskListener } from "./servers/tasks.ts";
 
 /** The parts of `Deno` that are used here. */

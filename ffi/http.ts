@@ -1,6 +1,6 @@
 /**
  * The contract between this module and the runtime's own HTTP server and `fetch`. The twins
- * `http_deno.ts` and `http_bun.ts` fill it in.
+ * `deno/http.ts` and `bun/http.ts` fill it in.
  *
  * @module
  */

@@ -5,15 +5,15 @@
  */
 
 import process from "node:process";
-import type { Libc } from "./libc.ts";
-import { loadLibc as loadForBun } from "./libc_bun.ts";
-import { denoFfi, loadLibc as loadForDeno } from "./libc_deno.ts";
+import type { Libc } from "./linux/libc.ts";
+import { loadLibc as loadForBun } from "./bun/libc.ts";
+import { denoFfi, loadLibc as loadForDeno } from "./deno/libc.ts";
 import type { Tcp } from "./tcp.ts";
-import { runtimeTcp as tcpOfBun } from "./tcp_bun.ts";
-import { runtimeTcp as tcpOfDeno } from "./tcp_deno.ts";
+import { runtimeTcp as tcpOfBun } from "./bun/tcp.ts";
+import { runtimeTcp as tcpOfDeno } from "./deno/tcp.ts";
 import type { Waker } from "./waker.ts";
-import { createWaker as createForBun } from "./waker_bun.ts";
-import { createWaker as createForDeno } from "./waker_deno.ts";
+import { createWaker as createForBun } from "./bun/waker.ts";
+import { createWaker as createForDeno } from "./deno/waker.ts";
 
 /** True under Deno, false under Bun. */
 export const isDeno: boolean = "Deno" in globalThis;

@@ -1,6 +1,6 @@
 /**
  * The contract of the runtime's own TCP, which stands in where there is no libc that this module can use. The twins
- * `tcp_deno.ts` and `tcp_bun.ts` fill it in.
+ * `deno/tcp.ts` and `bun/tcp.ts` fill it in.
  *
  * **Behaviour** is that of `Deno.listen` and `Deno.connect`. A caller does not read, write or
  * half-close what it has closed: it knows that it has.
@@ -12,7 +12,7 @@
  * @module
  */
 
-import { codeOfClass, errnoClass, errorText } from "./errno.ts";
+import { codeOfClass, errnoClass, errorText } from "./linux/errno.ts";
 
 /** An IP address and a port. */
 export interface TcpAddr {

@@ -1,6 +1,6 @@
 /**
  * The contract of the wakers: how a blocked wait for the epoll reaches the event loop. The twins
- * `waker_deno.ts` and `waker_bun.ts` fill it in.
+ * `deno/waker.ts` and `bun/waker.ts` fill it in.
  *
  * A waker blocks in `poll` on the epoll's own descriptor and never takes an event out of it: events
  * are read by the event loop's thread alone. A second descriptor, an eventfd, ends the wait early.
@@ -8,8 +8,8 @@
  * @module
  */
 
-import { pollfd, POLLIN } from "./abi.ts";
-import type { Libc } from "./libc.ts";
+import { pollfd, POLLIN } from "./linux/abi.ts";
+import type { Libc } from "./linux/libc.ts";
 
 /** Waits for one epoll, outside the event loop and only when asked to. */
 export interface Waker {

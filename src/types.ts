@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { MptcpInfo, TcpInfo } from "./info_types.ts";
+import type { MptcpInfo, TcpInfo } from "./kernel/info_types.ts";
 
 /**
  * What to do about MPTCP:

@@ -11,7 +11,7 @@ import {
 import { test } from "./harness.ts";
 
 /** The files of constants and layouts. */
-const FILES = readdirSync(new URL("../ffi", import.meta.url)).filter((name) =>
+const FILES = readdirSync(new URL("../ffi/linux", import.meta.url)).filter((name) =>
   /^abi.*\.ts$/.test(name)
 );
 
@@ -50,7 +50,9 @@ async function abiOf(arch: string): Promise<Abi> {
   const here = Object.getOwnPropertyDescriptor(process, "arch")!;
   Object.defineProperty(process, "arch", { value: arch, configurable: true });
   try {
-    const modules = await Promise.all(FILES.map((file) => import(`../ffi/${file}?arch=${arch}`)));
+    const modules = await Promise.all(
+      FILES.map((file) => import(`../ffi/linux/${file}?arch=${arch}`)),
+    );
     return Object.assign({}, ...modules);
   } finally {
     Object.defineProperty(process, "arch", here);

@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { AF_INET, AF_INET6 } from "../ffi/abi.ts";
-import { parseIp } from "../ffi/sockaddr.ts";
+import { AF_INET, AF_INET6 } from "../ffi/linux/abi.ts";
+import { parseIp } from "../ffi/linux/sockaddr.ts";
 import { MptcpError, parseAddress } from "../mod.ts";
-import { addressOptions, checkHostname, checkPort, literalTarget } from "../src/address.ts";
+import { addressOptions, checkHostname, checkPort, literalTarget } from "../src/net/address.ts";
 import type { SocketAddress } from "../src/types.ts";
 import { test } from "./harness.ts";
 

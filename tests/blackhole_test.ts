@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Rule, stripMptcp } from "../bench/lab/firewall.ts";
 import { type Lab, labUnavailable } from "../bench/lab/lab.ts";
-import { ERRNO } from "../ffi/errno.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { connectMptcp, type Fallback, listenMptcp, mptcpSupport } from "../mod.ts";
 import { mptcpCounters } from "../src/path_manager/mod.ts";

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { program } from "../src/cli/commands.ts";
-import { nodesOf, valueKind } from "../src/cli/completion_tree.ts";
+import { nodesOf, valueKind } from "../src/cli/completions/tree.ts";
 import { mptcp, noTerminal, TerminalSession } from "./cli.ts";
 import { test } from "./harness.ts";
 import { missingProgram, run } from "./processes.ts";

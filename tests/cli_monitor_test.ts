@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import process from "node:process";
 import { connectMptcp, listenMptcp, type MptcpConn, mptcpSupport } from "../mod.ts";
-import { eventLine } from "../src/cli/event_line.ts";
-import { cut } from "../src/cli/screen.ts";
-import { RateMeter } from "../src/cli/traffic_table.ts";
+import { eventLine } from "../src/cli/monitor/event_line.ts";
+import { cut } from "../src/cli/monitor/screen.ts";
+import { RateMeter } from "../src/cli/monitor/traffic_table.ts";
 import type { MptcpEvent } from "../src/path_manager/mod.ts";
 import { type ConnectionTraffic, listTraffic } from "../src/path_manager/traffic.ts";
 import { mptcp, mptcpCommand, noTerminal, TerminalSession } from "./cli.ts";

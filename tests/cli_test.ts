@@ -1,14 +1,14 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { readFileSync } from "node:fs";
-import { Arguments, UsageError } from "../src/cli/arguments.ts";
-import type { Command } from "../src/cli/command.ts";
+import { Arguments, UsageError } from "../src/cli/args/arguments.ts";
+import type { Command } from "../src/cli/args/command.ts";
 import { program } from "../src/cli/commands.ts";
-import { nodesOf } from "../src/cli/completion_tree.ts";
-import { helpText } from "../src/cli/help.ts";
-import { toJson } from "../src/cli/json.ts";
-import { parseArguments } from "../src/cli/parse.ts";
-import { tableLines } from "../src/cli/table.ts";
-import type { Styles } from "../src/cli/terminal.ts";
+import { nodesOf } from "../src/cli/completions/tree.ts";
+import { helpText } from "../src/cli/args/help.ts";
+import { toJson } from "../src/cli/ui/json.ts";
+import { parseArguments } from "../src/cli/args/parse.ts";
+import { tableLines } from "../src/cli/ui/table.ts";
+import type { Styles } from "../src/cli/ui/terminal.ts";
 import {
   count,
   formatBar,
@@ -16,7 +16,7 @@ import {
   formatClock,
   formatMicroseconds,
   formatRate,
-} from "../src/cli/units.ts";
+} from "../src/cli/ui/units.ts";
 import { mptcp, mptcpCommand, noTerminal, TerminalSession } from "./cli.ts";
 import { test } from "./harness.ts";
 import { ROOT } from "./processes.ts";

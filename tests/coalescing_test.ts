@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { libc } from "../ffi/runtime.ts";
 import { nextTurn } from "../ffi/turn.ts";
-import { Coalescing } from "../src/coalescing.ts";
-import { reactor } from "../src/reactor.ts";
-import { resetOnClose } from "../src/socket.ts";
+import { Coalescing } from "../src/poll/coalescing.ts";
+import { reactor } from "../src/poll/reactor.ts";
+import { resetOnClose } from "../src/poll/socket.ts";
 import type { MptcpConn } from "../mod.ts";
 import { test } from "./harness.ts";
 import { bytesOf, connectedPair, LOOPBACKS } from "./sockets.ts";

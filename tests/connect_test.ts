@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
-import { encodeSockaddr, parseIp } from "../ffi/sockaddr.ts";
+import { encodeSockaddr, parseIp } from "../ffi/linux/sockaddr.ts";
 import { connectMptcp, listenMptcp, MptcpError } from "../mod.ts";
-import { interleave } from "../src/happy_eyeballs.ts";
+import { interleave } from "../src/net/happy_eyeballs.ts";
 import type { MptcpConn, MptcpListener } from "../src/types.ts";
 import { stubLibc } from "./faults.ts";
 import { assertOpenFds, openFds, test } from "./harness.ts";

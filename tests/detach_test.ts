@@ -4,7 +4,7 @@ import * as net from "node:net";
 import * as tls from "node:tls";
 import { libc } from "../ffi/runtime.ts";
 import { connectMptcp, listenMptcp, MptcpError } from "../mod.ts";
-import { wireProtocol } from "../src/info.ts";
+import { wireProtocol } from "../src/kernel/info.ts";
 import type { MptcpConn } from "../src/types.ts";
 import { createCertificate, noCertificate } from "./certificate.ts";
 import { openFds, runtime, test } from "./harness.ts";

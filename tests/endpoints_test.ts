@@ -3,7 +3,7 @@ import {
   MPTCP_PM_ADDR_ATTR_FLAGS,
   MPTCP_PM_ADDR_FLAG_LAMINAR,
   MPTCP_PM_CMD_ADD_ADDR,
-} from "../ffi/abi_netlink.ts";
+} from "../ffi/linux/abi_netlink.ts";
 import { libc } from "../ffi/runtime.ts";
 import { MptcpError, mptcpSupport } from "../mod.ts";
 import { type Endpoint, type EndpointOptions, MptcpPathManager } from "../src/path_manager/mod.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { eaiError, ERRNO, errnoClass, errnoName, errnoText } from "../ffi/errno.ts";
+import { eaiError, ERRNO, errnoClass, errnoName, errnoText } from "../ffi/linux/errno.ts";
 import { evaluate, noCompiler, printed } from "./c_compiler.ts";
 import { test } from "./harness.ts";
 

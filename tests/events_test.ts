@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { SO_RCVBUF, SO_RCVBUFFORCE, SOL_SOCKET } from "../ffi/abi.ts";
-import { ERRNO } from "../ffi/errno.ts";
-import type { Libc } from "../ffi/libc.ts";
+import { SO_RCVBUF, SO_RCVBUFFORCE, SOL_SOCKET } from "../ffi/linux/abi.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
+import type { Libc } from "../ffi/linux/libc.ts";
 import { libc } from "../ffi/runtime.ts";
 import { connectMptcp, listenMptcp, type MptcpConn, MptcpError, mptcpSupport } from "../mod.ts";
 import { AttributeBuilder } from "../src/netlink/attributes.ts";

@@ -5,9 +5,9 @@
  * @module
  */
 
-import { EPOLL_CTL_ADD, EPOLL_CTL_MOD, epoll_event } from "../ffi/abi.ts";
-import { ERRNO } from "../ffi/errno.ts";
-import type { Libc } from "../ffi/libc.ts";
+import { EPOLL_CTL_ADD, EPOLL_CTL_MOD, epoll_event } from "../ffi/linux/abi.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
+import type { Libc } from "../ffi/linux/libc.ts";
 import { libc, replaceLibc } from "../ffi/runtime.ts";
 
 /** How often each fault happens, in percent of the calls that can have it. */

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { readFileSync } from "node:fs";
 import process from "node:process";
-import { ERRNO } from "../ffi/errno.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { connectMptcp, listenMptcp, MptcpError } from "../mod.ts";
 import type { MptcpConn } from "../src/types.ts";

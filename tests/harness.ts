@@ -10,7 +10,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readlinkSync } from "node:fs";
 import process from "node:process";
 import { isDeno } from "../ffi/runtime.ts";
-import { reactor } from "../src/reactor.ts";
+import { reactor } from "../src/poll/reactor.ts";
 import { bytesOf, connectedPair, readUpTo } from "./sockets.ts";
 
 /** When a test runs. */

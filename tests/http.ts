@@ -6,7 +6,7 @@
 
 import { connectMptcp } from "../mod.ts";
 import type { MptcpServer, ServeMptcpInfo } from "../src/http/mod.ts";
-import { formatHostPort } from "../src/socket.ts";
+import { formatHostPort } from "../src/poll/socket.ts";
 import { runToEnd } from "./processes.ts";
 import { bytesOf, readToEnd } from "./sockets.ts";
 

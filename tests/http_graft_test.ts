@@ -9,16 +9,16 @@ import {
   SO_ACCEPTCONN,
   SOCK_STREAM,
   SOL_SOCKET,
-} from "../ffi/abi.ts";
-import { ERRNO } from "../ffi/errno.ts";
+} from "../ffi/linux/abi.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
 import type { RuntimeServer } from "../ffi/http.ts";
-import type { Libc } from "../ffi/libc.ts";
+import type { Libc } from "../ffi/linux/libc.ts";
 import { libc } from "../ffi/runtime.ts";
 import { runtimeHttp } from "../ffi/runtime_http.ts";
 import { connectMptcp, listenMptcp, MptcpError } from "../mod.ts";
 import { graft, GraftError } from "../src/http/graft.ts";
 import { serveMptcp } from "../src/http/mod.ts";
-import { getIntOption, localSockaddr, toNetAddr } from "../src/socket.ts";
+import { getIntOption, localSockaddr, toNetAddr } from "../src/poll/socket.ts";
 import { stubLibc } from "./faults.ts";
 import { assertOpenFds, openFds, settledFds, test } from "./harness.ts";
 import { rawRequest, tell } from "./http.ts";

@@ -8,12 +8,12 @@ import {
   mptcp_subflow_addrs,
   mptcp_subflow_data,
   SOL_MPTCP,
-} from "../ffi/abi.ts";
-import { ERRNO } from "../ffi/errno.ts";
+} from "../ffi/linux/abi.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { mptcpSupport } from "../mod.ts";
-import { decodeMptcpInfo } from "../src/info.ts";
-import type { MptcpInfo } from "../src/info_types.ts";
+import { decodeMptcpInfo } from "../src/kernel/info.ts";
+import type { MptcpInfo } from "../src/kernel/info_types.ts";
 import { stubLibc } from "./faults.ts";
 import { test } from "./harness.ts";
 import { bytesOf, connectedPair, LOOPBACKS, readUpTo } from "./sockets.ts";

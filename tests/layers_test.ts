@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { posix } from "node:path";
 import {
   isBinaryExpression,
   isCallExpression,
@@ -17,28 +18,70 @@ import { importsOf, locate, nodesOf, parseSources } from "./sources.ts";
 /** What each file imports. */
 type Graph = ReadonlyMap<string, readonly string[]>;
 
-/** From the bottom to the top. A file may reach what is below it, and what is beside it. */
-const LAYERS = [
-  ["ffi/"],
-  ["src/socket.ts"],
-  ["src/reactor.ts"],
-  ["src/conn.ts", "src/listener.ts"],
-  ["src/listen.ts", "src/connect.ts"],
-  ["mod.ts"],
-  ["src/http/", "src/proxy/"],
-  ["src/cli/"],
-] as const;
+/** What a room may import beside itself: other rooms, by their names. */
+const ROOMS: Readonly<Record<string, readonly string[]>> = {
+  "ffi/linux": [],
+  "ffi/guest": ["ffi/linux", "ffi"],
+  "ffi/deno": ["ffi/linux", "ffi/guest", "ffi"],
+  "ffi/bun": ["ffi/linux", "ffi/guest", "ffi"],
+  "ffi": ["ffi/linux", "ffi/guest", "ffi/deno", "ffi/bun"],
+  "src": [],
+  "src/poll": ["ffi", "src"],
+  "src/netlink": ["ffi", "src", "src/poll"],
+  "src/kernel": ["ffi", "src", "src/poll", "src/netlink"],
+  "src/policy": ["ffi", "src", "src/poll", "src/kernel"],
+  "src/support": ["ffi", "src", "src/poll", "src/kernel", "src/policy"],
+  "src/net": ["ffi", "src", "src/poll", "src/kernel", "src/policy"],
+  "mod.ts": ["src", "src/kernel", "src/net", "src/support"],
+  "src/path_manager": [
+    "ffi",
+    "src",
+    "src/poll",
+    "src/netlink",
+    "src/kernel",
+    "src/policy",
+    "src/net",
+  ],
+  "src/http": ["ffi", "src", "src/poll", "src/kernel", "src/policy", "src/net"],
+  "src/proxy": ["ffi", "src", "src/poll", "src/kernel", "src/policy", "src/net"],
+  "src/cli": [
+    "src",
+    "src/poll",
+    "src/kernel",
+    "src/policy",
+    "src/net",
+    "mod.ts",
+    "src/path_manager",
+    "src/http",
+    "src/proxy",
+  ],
+};
 
-/** The layer of a file; `undefined` where it is on none and lies between those that it joins. */
-function layerOf(path: string): number | undefined {
-  const layer = LAYERS.findIndex((names) =>
-    names.some((name) => name === path || (name.endsWith("/") && path.startsWith(name)))
-  );
-  return layer < 0 ? undefined : layer;
+/** The room of a file; `undefined` where it is in none: the folder has to be put into the table. */
+function roomOf(path: string): string | undefined {
+  if (path === "mod.ts") return path;
+  const folders = posix.dirname(path).split("/");
+  // The command line has a folder for each command: they are one room.
+  const depth = folders[1] === "cli" ? 2 : folders.length;
+  const room = folders.slice(0, depth).join("/");
+  return Object.hasOwn(ROOMS, room) ? room : undefined;
 }
 
-/** The highest layer that files on none may reach: `mod.ts` is for users. */
-const HIGHEST_BELOW_MOD = layerOf("mod.ts")! - 1;
+/** Types have no code: files that hold them alone may name one another, wherever they are. */
+function holdsTypes(path: string): boolean {
+  return /^src\/(.*[/_])?types\.ts$/.test(path);
+}
+
+/** Whether a file in `room` may import `path`, a file of this project. */
+function mayImport(room: string, path: string): boolean {
+  const target = roomOf(path);
+  if (target === undefined) return false;
+  if (target === room) return true;
+  const allowed = ROOMS[room]!;
+  // What lies above ffi sees it as one.
+  return allowed.includes(target) ||
+    (!room.startsWith("ffi") && target.startsWith("ffi/") && allowed.includes("ffi"));
+}
 
 /** Every way down from a file: the files on it, the last one being what is reached. */
 function waysFrom(graph: Graph, start: string): string[][] {
@@ -63,11 +106,13 @@ function cyclesIn(graph: Graph): string[] {
 }
 
 function backEdgesIn(graph: Graph): string[] {
-  return [...graph.keys()].flatMap((start) => {
-    const layer = layerOf(start) ?? HIGHEST_BELOW_MOD;
-    return waysFrom(graph, start)
-      .filter((way) => (layerOf(way.at(-1)!) ?? 0) > layer)
-      .map((way) => way.join(" > "));
+  return [...graph].flatMap(([path, imports]) => {
+    const room = roomOf(path);
+    if (room === undefined) return [`${path} is in no room`];
+    return imports
+      .filter((name) => name.endsWith(".ts"))
+      .filter((name) => !mayImport(room, name) && !(holdsTypes(path) && holdsTypes(name)))
+      .map((name) => `${path} > ${name}`);
   });
 }
 
@@ -79,7 +124,7 @@ const sources = await parseSources();
 const graph: Graph = new Map([...sources].map(([path, tree]) => [path, importsOf(path, tree)]));
 
 /** The trees outside `ffi`. */
-const aboveFfi = [...sources].filter(([path]) => layerOf(path) !== 0);
+const aboveFfi = [...sources].filter(([path]) => !path.startsWith("ffi/"));
 
 /** The places in the trees that a rule finds something at. */
 function placesOf(trees: Iterable<[string, SourceFile]>, rule: (node: Node) => boolean): string[] {
@@ -93,24 +138,29 @@ test("cycles and back edges are found where there are some", () => {
   assertEquals(cyclesIn(cycle), ["b.ts > c.ts > b.ts", "c.ts > b.ts > c.ts"]);
   assertEquals(cyclesIn(graphOf({ "a.ts": ["a.ts"] })), ["a.ts > a.ts"]);
   const upwards = graphOf({
-    "ffi/a.ts": [],
-    "src/conn.ts": ["src/between.ts", "src/listener.ts", "src/socket.ts"],
-    "src/between.ts": ["src/listen.ts"],
-    "src/beside.ts": ["mod.ts"],
-    "src/http/a.ts": ["mod.ts"],
-    "src/socket.ts": ["ffi/a.ts"],
+    "ffi/linux/a.ts": ["ffi/runtime.ts"],
+    "src/poll/a.ts": ["ffi/linux/a.ts", "src/error.ts", "src/net/types.ts", "node:net"],
+    "src/kernel/a.ts": ["src/policy/a.ts"],
+    "src/kernel/types.ts": ["src/support/types.ts"],
+    "src/http/a.ts": ["src/net/a.ts", "src/proxy/a.ts", "mod.ts"],
+    "src/attic/a.ts": [],
+    "src/cli/get/a.ts": ["src/cli/ui/a.ts", "src/http/a.ts", "mod.ts"],
   });
   assertEquals(backEdgesIn(upwards), [
-    "src/conn.ts > src/between.ts > src/listen.ts",
-    "src/beside.ts > mod.ts",
+    "ffi/linux/a.ts > ffi/runtime.ts",
+    "src/poll/a.ts > src/net/types.ts",
+    "src/kernel/a.ts > src/policy/a.ts",
+    "src/http/a.ts > src/proxy/a.ts",
+    "src/http/a.ts > mod.ts",
+    "src/attic/a.ts is in no room",
   ]);
 });
 
 test("the graph has every import, those of types and re-exports too", () => {
   assert(graph.size > 20);
   assert(graph.get("mod.ts")!.includes("src/types.ts"));
-  assert(graph.get("src/conn.ts")!.includes("src/types.ts"));
-  assert(graph.get("src/connect.ts")!.includes("ffi/abi.ts"));
+  assert(graph.get("src/net/conn.ts")!.includes("src/types.ts"));
+  assert(graph.get("src/net/connect.ts")!.includes("ffi/linux/abi.ts"));
   const missing = [...graph.values()].flat().filter((path) =>
     path.endsWith(".ts") && !graph.has(path)
   );
@@ -121,7 +171,7 @@ test("no file imports itself by way of others", () => {
   assertEquals(cyclesIn(graph), []);
 });
 
-test("no layer reaches one above it", () => {
+test("every file is in a room, and no room reaches one above it", () => {
   assertEquals(backEdgesIn(graph), []);
 });
 
@@ -156,7 +206,7 @@ function namesRuntime(node: Node): boolean {
 
 test("only ffi names a runtime", () => {
   assertEquals(placesOf(aboveFfi, namesRuntime), []);
-  for (const path of ["ffi/libc_deno.ts", "ffi/libc_bun.ts"]) {
+  for (const path of ["ffi/deno/libc.ts", "ffi/bun/libc.ts"]) {
     assert(placesOf([[path, sources.get(path)!]], namesRuntime).length > 0, path);
   }
 });

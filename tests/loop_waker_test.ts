@@ -6,12 +6,12 @@ import {
   EPOLL_CTL_ADD,
   epoll_event,
   EPOLLIN,
-} from "../ffi/abi.ts";
-import { ERRNO } from "../ffi/errno.ts";
-import { createLoopWaker, type LoopWaker, type LoopWakerOptions } from "../ffi/loop_waker.ts";
+} from "../ffi/linux/abi.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
+import { createLoopWaker, type LoopWaker, type LoopWakerOptions } from "../ffi/guest/loop_waker.ts";
 import { isDeno, libc } from "../ffi/runtime.ts";
-import * as forBun from "../ffi/waker_bun.ts";
-import * as forDeno from "../ffi/waker_deno.ts";
+import * as forBun from "../ffi/bun/waker.ts";
+import * as forDeno from "../ffi/deno/waker.ts";
 import { assertOpenFds, openFds, test } from "./harness.ts";
 import { runProgram } from "./processes.ts";
 import { delay } from "./sockets.ts";

@@ -10,11 +10,11 @@ import {
   NLMSG_ERROR,
   RTM_GETADDR,
   RTM_NEWADDR,
-} from "../ffi/abi_netlink.ts";
-import { ERRNO } from "../ffi/errno.ts";
+} from "../ffi/linux/abi_netlink.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { MptcpError } from "../mod.ts";
-import { hostAddresses } from "../src/netlink/addresses.ts";
+import { hostAddresses } from "../src/kernel/local_addresses.ts";
 import { AttributeBuilder, Attributes } from "../src/netlink/attributes.ts";
 import { decodeGeneric, lookUpFamily } from "../src/netlink/generic.ts";
 import { encodeMessage, outcomeOf, parseMessages } from "../src/netlink/message.ts";

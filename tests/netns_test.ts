@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { readlinkSync } from "node:fs";
-import { AF_INET, IPPROTO_TCP, SOL_SOCKET } from "../ffi/abi.ts";
-import { ERRNO } from "../ffi/errno.ts";
+import { AF_INET, IPPROTO_TCP, SOL_SOCKET } from "../ffi/linux/abi.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { connectMptcp, listenMptcp, MptcpError, mptcpSupport, type NetAddr } from "../mod.ts";
 import { MptcpPathManager } from "../src/path_manager/mod.ts";
-import { getOption, inNetns, openSocket } from "../src/socket.ts";
+import { getOption, inNetns, openSocket } from "../src/poll/socket.ts";
 import { stubLibc } from "./faults.ts";
 import { openFds, settledFds, test } from "./harness.ts";
 import { createNetns, missingNamespaces } from "./processes.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { existsSync } from "node:fs";
-import { LIBC_PATHS } from "../ffi/libc.ts";
+import { LIBC_PATHS } from "../ffi/linux/libc.ts";
 import { test } from "./harness.ts";
 import { runProgram } from "./processes.ts";
 

@@ -5,6 +5,6 @@
  * @module
  */
 
-import { reactor } from "../src/reactor.ts";
+import { reactor } from "../src/poll/reactor.ts";
 
 reactor();

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { connectMptcp, listenMptcp, MptcpError } from "../mod.ts";
-import { ERRNO } from "../ffi/errno.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import type { ProxyBackend } from "../src/proxy/types.ts";
 import { stubLibc } from "./faults.ts";

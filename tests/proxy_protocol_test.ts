@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectMptcp, listenMptcp, MptcpError } from "../mod.ts";
-import { formatIp, isIpv4Mapped } from "../ffi/sockaddr.ts";
+import { formatIp, isIpv4Mapped } from "../ffi/linux/sockaddr.ts";
 import {
   formatProxyHeader,
   type HeaderAddresses,

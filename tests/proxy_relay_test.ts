@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { MptcpError, mptcpSupport } from "../mod.ts";
-import { ERRNO } from "../ffi/errno.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { injectFaults, randomFrom, stubLibc } from "./faults.ts";
 import { assertOpenFds, settledFds, test } from "./harness.ts";

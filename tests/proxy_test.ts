@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { connectMptcp, listenMptcp, MptcpError } from "../mod.ts";
-import { ERRNO } from "../ffi/errno.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
 import { libc, pretendUnsupported } from "../ffi/runtime.ts";
 import { proxyMptcp } from "../src/proxy/mod.ts";
 import type { ProxyMptcpOptions } from "../src/proxy/types.ts";

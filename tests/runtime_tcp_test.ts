@@ -12,11 +12,11 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { SO_KEEPALIVE, SOL_SOCKET, SOL_TCP, TCP_NODELAY } from "../ffi/abi.ts";
-import type { Libc } from "../ffi/libc.ts";
+import { SO_KEEPALIVE, SOL_SOCKET, SOL_TCP, TCP_NODELAY } from "../ffi/linux/abi.ts";
+import type { Libc } from "../ffi/linux/libc.ts";
 import { libc, replaceLibc } from "../ffi/runtime.ts";
 import { connectMptcp, listenMptcp, MptcpError, mptcpSupport } from "../mod.ts";
-import { getIntOption, localSockaddr, toNetAddr } from "../src/socket.ts";
+import { getIntOption, localSockaddr, toNetAddr } from "../src/poll/socket.ts";
 import type { ConnectMptcpOptions, ListenMptcpOptions, MptcpConn } from "../src/types.ts";
 import { unsupported } from "./contract/implementation.ts";
 import { test } from "./harness.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { isIP } from "node:net";
-import { AF_INET, AF_INET6, sockaddr_storage } from "../ffi/abi.ts";
+import { AF_INET, AF_INET6, sockaddr_storage } from "../ffi/linux/abi.ts";
 import {
   decodeSockaddr,
   encodeSockaddr,
@@ -9,7 +9,7 @@ import {
   isIpv4Mapped,
   parseIp,
   toIpv4Mapped,
-} from "../ffi/sockaddr.ts";
+} from "../ffi/linux/sockaddr.ts";
 import { test } from "./harness.ts";
 
 /** Texts of addresses, and the form that RFC 5952 gives them. */

@@ -30,10 +30,10 @@ import {
   TCP_MAXSEG,
   TCP_NODELAY,
   TCP_NOTSENT_LOWAT,
-} from "../ffi/abi.ts";
+} from "../ffi/linux/abi.ts";
 import { connectMptcp, listenMptcp, MptcpError } from "../mod.ts";
 import { libc } from "../ffi/runtime.ts";
-import { getIntOption, getOption, openSocket } from "../src/socket.ts";
+import { getIntOption, getOption, openSocket } from "../src/poll/socket.ts";
 import type { MptcpConn, SocketOptions } from "../src/types.ts";
 import process from "node:process";
 import { openFds, test } from "./harness.ts";

@@ -22,7 +22,7 @@ import {
 import { API } from "typescript/unstable/async";
 import { ROOT } from "./processes.ts";
 
-/** Syntax trees by their paths from the top folder, as "src/conn.ts". */
+/** Syntax trees by their paths from the top folder, as "src/net/conn.ts". */
 export type Sources = ReadonlyMap<string, SourceFile>;
 
 /** Parses `mod.ts`, `ffi` and `src`. */
@@ -92,7 +92,7 @@ export function nameOf(node: Node): string {
   return (node as unknown as { name: Node }).name.getText();
 }
 
-/** Where a node is, for a message: "src/conn.ts:12: Deno". */
+/** Where a node is, for a message: "src/net/conn.ts:12: Deno". */
 export function locate(path: string, node: Node): string {
   const before = node.getSourceFile().text.slice(0, node.getStart());
   return `${path}:${before.split("\n").length}: ${node.getText()}`;

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { Spin } from "../src/spin.ts";
+import { Spin } from "../src/poll/spin.ts";
 import { test } from "./harness.ts";
 
 const SHORT = 0.02;

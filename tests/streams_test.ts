@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { ERRNO } from "../ffi/errno.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { MptcpError } from "../mod.ts";
 import { injectFaults, randomFrom, stubLibc } from "./faults.ts";

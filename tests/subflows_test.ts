@@ -11,12 +11,12 @@ import {
   SOL_TCP,
   TCP_INFO,
   tcp_info,
-} from "../ffi/abi.ts";
-import { ERRNO } from "../ffi/errno.ts";
-import { LIBC_PATHS } from "../ffi/libc.ts";
+} from "../ffi/linux/abi.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
+import { LIBC_PATHS } from "../ffi/linux/libc.ts";
 import { libc } from "../ffi/runtime.ts";
 import { mptcpSupport, type Subflow, type TcpInfo } from "../mod.ts";
-import { decodeTcpInfo } from "../src/tcp_info.ts";
+import { decodeTcpInfo } from "../src/kernel/tcp_info.ts";
 import { stubLibc } from "./faults.ts";
 import { test } from "./harness.ts";
 import { CLIENT, connect, noPaths, SERVER, setUp, subflowsBecome } from "./path_lab.ts";

@@ -1,12 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import { release } from "node:os";
-import { ERRNO } from "../ffi/errno.ts";
-import { LIBC_PATHS } from "../ffi/libc.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
+import { LIBC_PATHS } from "../ffi/linux/libc.ts";
 import { libc } from "../ffi/runtime.ts";
 import { mptcpSupport, type MptcpSysctls } from "../mod.ts";
 import { mptcpCounters, MptcpPathManager } from "../src/path_manager/mod.ts";
-import { parseCounters } from "../src/path_manager/counters.ts";
+import { parseCounters } from "../src/kernel/counters.ts";
 import { stubLibc } from "./faults.ts";
 import { assertOpenFds, settledFds, test } from "./harness.ts";
 import { createNetns, missingNamespaces, missingProgram, run, runProgram } from "./processes.ts";

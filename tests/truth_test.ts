@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { AF_INET, AF_INET6, IPPROTO_MPTCP } from "../ffi/abi.ts";
-import { ERRNO } from "../ffi/errno.ts";
+import { AF_INET, AF_INET6, IPPROTO_MPTCP } from "../ffi/linux/abi.ts";
+import { ERRNO } from "../ffi/linux/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { connectMptcp, listenMptcp, MptcpError, mptcpSupport } from "../mod.ts";
 import type { MptcpConn } from "../src/types.ts";

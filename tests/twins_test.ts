@@ -57,25 +57,33 @@ function keysOf(tree: SourceFile, name: string): string[] {
 }
 
 const sources = await parseSources();
-const twins = [...sources.keys()].filter((path) => /_(deno|bun)\.ts$/.test(path));
+const RUNTIMES = ["deno", "bun"] as const;
+
+/** What fills in each contract: "libc.ts" is in the folder of every runtime. */
+const TWINS = ["http.ts", "libc.ts", "tcp.ts", "waker.ts"];
 
 test("twins export the same names in the same order", () => {
-  assert(twins.includes("ffi/libc_deno.ts") && twins.includes("ffi/waker_bun.ts"));
-  for (const path of twins) {
-    const twin = path.replace(
-      /_(deno|bun)\.ts$/,
-      (end) => end === "_deno.ts" ? "_bun.ts" : "_deno.ts",
-    );
-    assert(sources.has(twin), `${path} has no twin`);
-    const [names, others] = [path, twin].map((path) => exportsOf(sources.get(path)!).map(neutral));
-    assertEquals(names, others, `${path} and ${twin}`);
+  for (const name of TWINS) {
+    const [names, ...others] = RUNTIMES.map((runtime) => {
+      const tree = sources.get(`ffi/${runtime}/${name}`);
+      assert(tree !== undefined, `${runtime} has no ${name}`);
+      return exportsOf(tree).map(neutral);
+    });
+    for (const other of others) assertEquals(other, names, name);
   }
 });
 
-for (const path of ["ffi/libc_deno.ts", "ffi/libc_bun.ts"]) {
+test("only Bun needs files that are no twin: Deno's own objects are what the contracts describe", () => {
+  const others = [...sources.keys()].filter((path) =>
+    /^ffi\/(deno|bun)\//.test(path) && !TWINS.includes(path.split("/")[2]!)
+  );
+  assertEquals(others, ["ffi/bun/server_websocket.ts", "ffi/bun/tcp_conn.ts"]);
+});
+
+for (const path of ["ffi/deno/libc.ts", "ffi/bun/libc.ts"]) {
   test(`${path} has the methods of the contract, in its order`, () => {
     const tree = sources.get(path)!;
-    const contract = membersOf(sources.get("ffi/libc.ts")!, "Libc");
+    const contract = membersOf(sources.get("ffi/linux/libc.ts")!, "Libc");
     assertEquals(returnedMembers(tree, "loadLibc"), contract);
     const symbols = keysOf(tree, "SYMBOLS");
     assertEquals(membersOf(tree, "Symbols"), symbols);
@@ -84,7 +92,7 @@ for (const path of ["ffi/libc_deno.ts", "ffi/libc_bun.ts"]) {
   });
 }
 
-for (const path of ["ffi/waker_deno.ts", "ffi/waker_bun.ts"]) {
+for (const path of ["ffi/deno/waker.ts", "ffi/bun/waker.ts"]) {
   test(`${path} has the methods of the contract, in its order`, () => {
     const contract = membersOf(sources.get("ffi/waker.ts")!, "Waker");
     assertEquals(returnedMembers(sources.get(path)!, "createThreadWaker"), contract);

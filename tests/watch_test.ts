@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { Stream } from "../src/stream.ts";
+import { Stream } from "../src/poll/fd.ts";
 import { test } from "./harness.ts";
 import { bytesOf, connectedPair, delay } from "./sockets.ts";
 

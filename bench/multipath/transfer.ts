@@ -7,8 +7,8 @@
 
 import process from "node:process";
 import { connectMptcp, listenMptcp, type MptcpConn, type MptcpListener } from "../../mod.ts";
-import { SOL_SOCKET } from "../../ffi/abi.ts";
-import { setIntOption } from "../../src/socket.ts";
+import { SOL_SOCKET } from "../../ffi/linux/abi.ts";
+import { setIntOption } from "../../src/poll/socket.ts";
 import type { Received, Sent, SubflowBytes, Wrong } from "./results.ts";
 
 const BLOCK = 256 * 1024;

@@ -5,16 +5,16 @@
  */
 
 import { bench } from "./bench/command.ts";
-import { check } from "./check.ts";
-import type { Command } from "./command.ts";
-import { completionsOf } from "./completions.ts";
-import { connect } from "./connect.ts";
-import { endpoint } from "./endpoint.ts";
+import { check } from "./check/command.ts";
+import type { Command } from "./args/command.ts";
+import { completionsOf } from "./completions/command.ts";
+import { connect } from "./netcat/connect.ts";
+import { endpoint } from "./endpoint/command.ts";
 import { get } from "./get/command.ts";
-import { limits } from "./limits.ts";
-import { listen } from "./listen.ts";
-import { monitor } from "./monitor.ts";
-import { proxyCommand } from "./proxy.ts";
+import { limits } from "./limits/command.ts";
+import { listen } from "./netcat/listen.ts";
+import { monitor } from "./monitor/command.ts";
+import { proxyCommand } from "./proxy/command.ts";
 import { serve } from "./serve/command.ts";
 
 /** The name that the program is called by in its messages. */

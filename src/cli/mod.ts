@@ -5,14 +5,14 @@
  */
 
 import process from "node:process";
-import { UsageError } from "./arguments.ts";
-import type { Command } from "./command.ts";
+import { UsageError } from "./args/arguments.ts";
+import type { Command } from "./args/command.ts";
 import { PROGRAM, program } from "./commands.ts";
-import { reportFailure } from "./failure.ts";
-import { helpText } from "./help.ts";
-import { toJson } from "./json.ts";
-import { distance, parseArguments } from "./parse.ts";
-import { interruptedStatus, openTerminal, type Terminal } from "./terminal.ts";
+import { reportFailure } from "./ui/failure.ts";
+import { helpText } from "./args/help.ts";
+import { toJson } from "./ui/json.ts";
+import { distance, parseArguments } from "./args/parse.ts";
+import { interruptedStatus, openTerminal, type Terminal } from "./ui/terminal.ts";
 import { VERSION } from "./version.ts";
 
 /**

@@ -7,12 +7,12 @@
 import { clearInterval, setInterval } from "node:timers";
 import { unsupportedPlatform } from "../../ffi/runtime.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
-import { connectMptcp } from "../connect.ts";
+import { connectMptcp } from "../net/connect.ts";
 import { MptcpError } from "../error.ts";
-import { checkBoolean, checkCommonOptions } from "../options.ts";
-import { formatHostPort } from "../socket.ts";
-import { closedError } from "../stream.ts";
-import { runtimeFallback } from "../support.ts";
+import { checkBoolean, checkCommonOptions } from "../net/options.ts";
+import { formatHostPort } from "../poll/socket.ts";
+import { closedError } from "../poll/fd.ts";
+import { runtimeFallback } from "../policy/fallback.ts";
 import type { MptcpConn } from "../types.ts";
 import { ClientConnection } from "./client_connection.ts";
 import type { Remote } from "./relay.ts";

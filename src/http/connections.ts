@@ -11,9 +11,15 @@
  * @module
  */
 
-import { AF_INET, AF_INET6, sockaddr_in, sockaddr_in6, sockaddr_storage } from "../../ffi/abi.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  sockaddr_in,
+  sockaddr_in6,
+  sockaddr_storage,
+} from "../../ffi/linux/abi.ts";
 import { libc } from "../../ffi/runtime.ts";
-import { parseIp, toIpv4Mapped } from "../../ffi/sockaddr.ts";
+import { parseIp, toIpv4Mapped } from "../../ffi/linux/sockaddr.ts";
 import type { NetAddr } from "../types.ts";
 import { fdLimit } from "./descriptors.ts";
 

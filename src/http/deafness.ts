@@ -5,10 +5,10 @@
  * @module
  */
 
-import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, epoll_event, EPOLLIN } from "../../ffi/abi.ts";
-import { describeFd } from "../../ffi/procfs.ts";
+import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, epoll_event, EPOLLIN } from "../../ffi/linux/abi.ts";
+import { describeFd } from "../../ffi/linux/procfs.ts";
 import { libc } from "../../ffi/runtime.ts";
-import { connectMptcp } from "../connect.ts";
+import { connectMptcp } from "../net/connect.ts";
 import type { MptcpConn, NetAddr } from "../types.ts";
 
 /** How often it is looked whether connections wait, and the milliseconds between. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { readRegistrations, readText, type Registration } from "../../ffi/procfs.ts";
+import { readRegistrations, readText, type Registration } from "../../ffi/linux/procfs.ts";
 import { libc } from "../../ffi/runtime.ts";
 
 /** Where descriptors are looked for when /proc does not say how many there can be. */

@@ -21,12 +21,12 @@ import {
   SO_ACCEPTCONN,
   sockaddr_storage,
   SOL_SOCKET,
-} from "../../ffi/abi.ts";
-import { ERRNO, errnoName } from "../../ffi/errno.ts";
-import { describeFd, type Registration, socketInode } from "../../ffi/procfs.ts";
+} from "../../ffi/linux/abi.ts";
+import { ERRNO, errnoName } from "../../ffi/linux/errno.ts";
+import { describeFd, type Registration, socketInode } from "../../ffi/linux/procfs.ts";
 import { libc } from "../../ffi/runtime.ts";
-import { decodeSockaddr } from "../../ffi/sockaddr.ts";
-import { getIntOption } from "../socket.ts";
+import { decodeSockaddr } from "../../ffi/linux/sockaddr.ts";
+import { getIntOption } from "../poll/socket.ts";
 import { fdLimit, registrationsOf } from "./descriptors.ts";
 
 /** Why the graft was refused. Everything is as it was before. */

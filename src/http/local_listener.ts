@@ -16,13 +16,13 @@ import {
   sockaddr_storage,
   SOL_SOCKET,
   ucred,
-} from "../../ffi/abi.ts";
-import { ERRNO } from "../../ffi/errno.ts";
+} from "../../ffi/linux/abi.ts";
+import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
-import { encodeAbstractSockaddr, encodeSockaddr } from "../../ffi/sockaddr.ts";
-import { type Reactor, reactor, Source } from "../reactor.ts";
-import { check, getOption, isInterrupted, localSockaddr, toNetAddr } from "../socket.ts";
-import { Stream } from "../stream.ts";
+import { encodeAbstractSockaddr, encodeSockaddr } from "../../ffi/linux/sockaddr.ts";
+import { type Reactor, reactor, Source } from "../poll/reactor.ts";
+import { check, getOption, isInterrupted, localSockaddr, toNetAddr } from "../poll/socket.ts";
+import { Stream } from "../poll/fd.ts";
 
 const BACKLOG = 511;
 const LOOPBACK = new Uint8Array([127, 0, 0, 1]);

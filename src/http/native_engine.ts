@@ -5,13 +5,13 @@
  */
 
 import { setTimeout } from "node:timers";
-import { SHUT_RDWR } from "../../ffi/abi.ts";
+import { SHUT_RDWR } from "../../ffi/linux/abi.ts";
 import type { RuntimeHandler, RuntimeServer } from "../../ffi/http.ts";
-import { socketInode } from "../../ffi/procfs.ts";
+import { socketInode } from "../../ffi/linux/procfs.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
 import { libc } from "../../ffi/runtime.ts";
-import { readMptcpInfo, wireProtocol } from "../info.ts";
-import { readTcpInfo } from "../tcp_info.ts";
+import { readMptcpInfo, wireProtocol } from "../kernel/info.ts";
+import { readTcpInfo } from "../kernel/tcp_info.ts";
 import type { ConnectionTable } from "./connections.ts";
 import { type Engine, EngineRefusal, type Job, tlsOf } from "./engine.ts";
 import { graft, GraftError } from "./graft.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { resetOnClose } from "../socket.ts";
-import type { Stream } from "../stream.ts";
+import { resetOnClose } from "../poll/socket.ts";
+import type { Stream } from "../poll/fd.ts";
 import type { MptcpConn } from "../types.ts";
 
 const BUFFER_SIZE = 64 * 1024;

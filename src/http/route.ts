@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Stream } from "../stream.ts";
+import type { Stream } from "../poll/fd.ts";
 import { Relay, type Remote } from "./relay.ts";
 
 /** Makes the connections of a client. */

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { F_DUPFD_CLOEXEC } from "../../ffi/abi.ts";
+import { F_DUPFD_CLOEXEC } from "../../ffi/linux/abi.ts";
 import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
 import { MptcpError } from "../error.ts";
-import { listenMptcp } from "../listen.ts";
-import { formatHostPort, isShortage } from "../socket.ts";
+import { listenMptcp } from "../net/listen.ts";
+import { formatHostPort, isShortage } from "../poll/socket.ts";
 import type { Fallback, MptcpListener, NetAddr, Protocol } from "../types.ts";
 import { ConnectionTable } from "./connections.ts";
 import { isDeaf } from "./deafness.ts";

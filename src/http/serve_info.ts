@@ -4,12 +4,12 @@
  * @module
  */
 
-import { readMptcpInfo, wireProtocol } from "../info.ts";
-import type { MptcpInfo } from "../info_types.ts";
-import { localSockaddr, toNetAddr } from "../socket.ts";
-import { readSubflows } from "../subflows.ts";
-import { PEER_OF_SERVER } from "../support.ts";
-import { readTcpInfo } from "../tcp_info.ts";
+import { readMptcpInfo, wireProtocol } from "../kernel/info.ts";
+import type { MptcpInfo } from "../kernel/info_types.ts";
+import { localSockaddr, toNetAddr } from "../poll/socket.ts";
+import { readSubflows } from "../kernel/subflows.ts";
+import { PEER_OF_SERVER } from "../policy/fallback.ts";
+import { readTcpInfo } from "../kernel/tcp_info.ts";
 import type { Fallback, NetAddr, Protocol, Subflow } from "../types.ts";
 import type { ConnectionTable } from "./connections.ts";
 import type { ServeMptcpInfo } from "./types.ts";

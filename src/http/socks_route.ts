@@ -11,9 +11,9 @@
 import { randomBytes } from "node:crypto";
 import type { ClientTlsOptions, RuntimeFetch } from "../../ffi/http.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
-import { formatIp } from "../../ffi/sockaddr.ts";
+import { formatIp } from "../../ffi/linux/sockaddr.ts";
 import { MptcpError } from "../error.ts";
-import type { Stream } from "../stream.ts";
+import type { Stream } from "../poll/fd.ts";
 import { listenOnLoopback, type LocalListener } from "./local_listener.ts";
 import { type Dialer, Relays, type Route } from "./route.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { MptcpInfo } from "../info_types.ts";
+import type { MptcpInfo } from "../kernel/info_types.ts";
 import type {
   ConnectMptcpOptions,
   Fallback,

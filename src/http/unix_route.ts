@@ -14,7 +14,7 @@ import { randomUUID } from "node:crypto";
 import process from "node:process";
 import type { ClientTlsOptions, RuntimeFetch } from "../../ffi/http.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
-import type { Stream } from "../stream.ts";
+import type { Stream } from "../poll/fd.ts";
 import { listenOnName, type LocalListener, peerPid } from "./local_listener.ts";
 import { followRedirects } from "./redirect.ts";
 import { type Dialer, Relays, type Route } from "./route.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { NLA_F_NESTED, NLA_F_NET_BYTEORDER, nlattr } from "../../ffi/abi_netlink.ts";
+import { NLA_F_NESTED, NLA_F_NET_BYTEORDER, nlattr } from "../../ffi/linux/abi_netlink.ts";
 
 /** `length` rounded up to where the next message or attribute begins. */
 export function align(length: number): number {

@@ -13,7 +13,7 @@ import {
   CTRL_CMD_GETFAMILY,
   GENL_ID_CTRL,
   genlmsghdr,
-} from "../../ffi/abi_netlink.ts";
+} from "../../ffi/linux/abi_netlink.ts";
 import { AttributeBuilder, Attributes } from "./attributes.ts";
 import type { Message } from "./message.ts";
 import type { NetlinkSocket } from "./socket.ts";

@@ -11,7 +11,7 @@ import {
   NLMSG_ERROR,
   NLMSGERR_ATTR_MSG,
   nlmsghdr,
-} from "../../ffi/abi_netlink.ts";
+} from "../../ffi/linux/abi_netlink.ts";
 import { align, Attributes } from "./attributes.ts";
 
 /** One message. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { MSG_DONTWAIT, MSG_TRUNC, SOCK_CLOEXEC, SOCK_NONBLOCK } from "../../ffi/abi.ts";
+import { MSG_DONTWAIT, MSG_TRUNC, SOCK_CLOEXEC, SOCK_NONBLOCK } from "../../ffi/linux/abi.ts";
 import {
   AF_NETLINK,
   NETLINK_ADD_MEMBERSHIP,
@@ -18,10 +18,10 @@ import {
   SOCK_RAW,
   sockaddr_nl,
   SOL_NETLINK,
-} from "../../ffi/abi_netlink.ts";
-import { ERRNO } from "../../ffi/errno.ts";
+} from "../../ffi/linux/abi_netlink.ts";
+import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
-import { check, inNetns, isInterrupted, setIntOption, systemError } from "../socket.ts";
+import { check, inNetns, isInterrupted, setIntOption, systemError } from "../poll/socket.ts";
 import { encodeMessage, type Message, outcomeOf, parseMessages } from "./message.ts";
 
 /** What came of a request. */

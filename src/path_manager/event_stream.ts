@@ -4,16 +4,16 @@
  * @module
  */
 
-import { ERRNO } from "../../ffi/errno.ts";
+import { ERRNO } from "../../ffi/linux/errno.ts";
 import { receiveDatagram } from "../netlink/socket.ts";
-import { mptcpConnections } from "../netlink/sock_diag.ts";
-import { decodeMptcpInfo } from "../info.ts";
-import { type Reactor, reactor, Source } from "../reactor.ts";
-import { systemError, toNetAddr } from "../socket.ts";
-import { listEndpoints } from "./endpoints.ts";
+import { mptcpConnections } from "../kernel/sock_diag.ts";
+import { decodeMptcpInfo } from "../kernel/info.ts";
+import { type Reactor, reactor, Source } from "../poll/reactor.ts";
+import { systemError, toNetAddr } from "../poll/socket.ts";
+import { listEndpoints } from "../kernel/endpoints.ts";
 import { decodeEvents } from "./events.ts";
-import { KernelPathManager, refusal } from "./kernel.ts";
-import { getLimits } from "./limits.ts";
+import { KernelPathManager, refusal } from "../kernel/mptcp_pm.ts";
+import { getLimits } from "../kernel/limits.ts";
 import type { MptcpConnection, MptcpEvent, StateEvent } from "./types.ts";
 
 /** Events as they come; leaving the loop or closing it ends the subscription. */

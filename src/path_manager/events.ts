@@ -32,12 +32,12 @@ import {
   MPTCP_EVENT_SUB_PRIORITY,
   MPTCP_PM_EV_FLAG_DENY_JOIN_ID0,
   MPTCP_PM_EV_FLAG_SERVER_SIDE,
-} from "../../ffi/abi_netlink.ts";
-import { errnoName } from "../../ffi/errno.ts";
+} from "../../ffi/linux/abi_netlink.ts";
+import { errnoName } from "../../ffi/linux/errno.ts";
 import type { Attributes } from "../netlink/attributes.ts";
 import { decodeGeneric, type GenericMessage } from "../netlink/generic.ts";
 import { parseMessages } from "../netlink/message.ts";
-import { addressText } from "./address.ts";
+import { addressText } from "../kernel/pm_address.ts";
 import type { ConnectionEvent, MptcpEvent, PathAddress, SubflowEvent } from "./types.ts";
 
 /** The events in a datagram. */

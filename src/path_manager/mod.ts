@@ -19,7 +19,7 @@
 
 import { unsupportedPlatform } from "../../ffi/runtime.ts";
 import { MptcpError } from "../error.ts";
-import { checkHostname } from "../address.ts";
+import { checkHostname } from "../net/address.ts";
 import type { MptcpConn } from "../types.ts";
 import {
   addEndpoint,
@@ -27,10 +27,10 @@ import {
   flushEndpoints,
   listEndpoints,
   removeEndpoint,
-} from "./endpoints.ts";
+} from "../kernel/endpoints.ts";
 import { EventStream, listConnections, type MptcpEvents } from "./event_stream.ts";
-import { KernelPathManager } from "./kernel.ts";
-import { getLimits, setLimits } from "./limits.ts";
+import { KernelPathManager } from "../kernel/mptcp_pm.ts";
+import { getLimits, setLimits } from "../kernel/limits.ts";
 import {
   announce,
   createSubflow,
@@ -51,7 +51,7 @@ import type {
 } from "./types.ts";
 
 export { MptcpError, type MptcpErrorOptions } from "../error.ts";
-export { type MptcpCounters, mptcpCounters } from "./counters.ts";
+export { type MptcpCounters, mptcpCounters } from "../kernel/counters.ts";
 export type { MptcpEvents } from "./event_stream.ts";
 export type * from "./types.ts";
 

@@ -18,14 +18,14 @@ import {
   MPTCP_PM_CMD_SET_FLAGS,
   MPTCP_PM_CMD_SUBFLOW_CREATE,
   MPTCP_PM_CMD_SUBFLOW_DESTROY,
-} from "../../ffi/abi_netlink.ts";
-import { ERRNO } from "../../ffi/errno.ts";
+} from "../../ffi/linux/abi_netlink.ts";
+import { ERRNO } from "../../ffi/linux/errno.ts";
 import { MptcpError } from "../error.ts";
 import { AttributeBuilder } from "../netlink/attributes.ts";
 import type { MptcpConn } from "../types.ts";
-import { addressBytes, encodeAddress, mappedForm } from "./address.ts";
-import { checkId, checkRange, interfaceIndex } from "./checks.ts";
-import type { CommandContext, KernelPathManager } from "./kernel.ts";
+import { addressBytes, encodeAddress, mappedForm } from "../kernel/pm_address.ts";
+import { checkId, checkRange, interfaceIndex } from "../kernel/checks.ts";
+import type { CommandContext, KernelPathManager } from "../kernel/mptcp_pm.ts";
 import type { AnnounceOptions, CreateSubflowOptions, SubflowEnds } from "./types.ts";
 
 /** The token of a connection. */

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { decodeMptcpInfo } from "../info.ts";
-import type { MptcpInfo, TcpInfo } from "../info_types.ts";
-import { mptcpConnections, mptcpSubflows } from "../netlink/sock_diag.ts";
-import { toNetAddr } from "../socket.ts";
-import { decodeTcpInfo } from "../tcp_info.ts";
+import { decodeMptcpInfo } from "../kernel/info.ts";
+import type { MptcpInfo, TcpInfo } from "../kernel/info_types.ts";
+import { mptcpConnections, mptcpSubflows } from "../kernel/sock_diag.ts";
+import { toNetAddr } from "../poll/socket.ts";
+import { decodeTcpInfo } from "../kernel/tcp_info.ts";
 import type { NetAddr } from "../types.ts";
 
 /** A subflow. */

@@ -4,69 +4,14 @@
  * @module
  */
 
-/** What an endpoint is for: `MPTCP_PM_ADDR_FLAG_*`. All are off unless said otherwise. */
-export interface EndpointFlags {
-  /** Announce the address to peers, which may then open subflows to it. A server's flag. */
-  signal?: boolean;
-  /** Open a subflow from the address to the peer. A client's flag. */
-  subflow?: boolean;
-  /** Have its subflows used only while no other path works. */
-  backup?: boolean;
-  /**
-   * With `subflow`: open one to each address of the peer, not to the first alone. Not with `signal`.
-   * Since 5.15.
-   */
-  fullmesh?: boolean;
-  /** With `subflow`: use the address to answer announcements of the peer. Since 6.18. */
-  laminar?: boolean;
-}
+import type { Endpoint, PathManagerLimits } from "../kernel/types.ts";
 
-/** An endpoint to add. */
-export interface EndpointOptions extends EndpointFlags {
-  /** An IPv4 or IPv6 address of this host. */
-  address: string;
-  /** 1 to 255; left out, the kernel takes the next free one. */
-  id?: number;
-  /**
-   * Where to take subflows on an announced address; left out, it is the port of the connection. Only
-   * with `signal` and without `subflow`: the kernel opens a listener of its own.
-   */
-  port?: number;
-  /** The name of the interface that subflows from this address go out by. */
-  device?: string;
-}
-
-/** An endpoint as the kernel has it. */
-export interface Endpoint {
-  /** 1 to 255; it is also the address id that peers see. */
-  readonly id: number;
-  /** An IPv4 or IPv6 address. */
-  readonly address: string;
-  /** Where the kernel listens for subflows; undefined where it is the port of the connection. */
-  readonly port?: number | undefined;
-  /** The name of the interface; undefined where none was chosen. */
-  readonly device?: string | undefined;
-  /** It is announced to peers. */
-  readonly signal: boolean;
-  /** Subflows are opened from it. */
-  readonly subflow: boolean;
-  /** Its subflows are used only while no other path works. */
-  readonly backup: boolean;
-  /** Subflows are opened from it to each address of the peer. */
-  readonly fullmesh: boolean;
-  /** It is used to answer announcements of the peer. */
-  readonly laminar: boolean;
-  /** Made by the kernel for a connection that came to an address without an endpoint. */
-  readonly implicit: boolean;
-}
-
-/** How far the kernel's path manager goes, for each connection of a network namespace. */
-export interface PathManagerLimits {
-  /** Subflows beside the first, 0 to 8. The kernel begins with 2. */
-  subflows: number;
-  /** Addresses announced by the peer that are used, 0 to 8. The kernel begins with 0. */
-  addAddrAccepted: number;
-}
+export type {
+  Endpoint,
+  EndpointFlags,
+  EndpointOptions,
+  PathManagerLimits,
+} from "../kernel/types.ts";
 
 /** An IP address, and a port where there is one. */
 export interface PathAddress {

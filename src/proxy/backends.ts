@@ -9,11 +9,11 @@
  */
 
 import { clearTimeout, setTimeout } from "node:timers";
-import { ERRNO } from "../../ffi/errno.ts";
-import { addressOptions, type Family } from "../address.ts";
-import { connectMptcp } from "../connect.ts";
+import { ERRNO } from "../../ffi/linux/errno.ts";
+import { addressOptions, type Family } from "../net/address.ts";
+import { connectMptcp } from "../net/connect.ts";
 import { MptcpError } from "../error.ts";
-import { formatHostPort, isShortage } from "../socket.ts";
+import { formatHostPort, isShortage } from "../poll/socket.ts";
 import type { ConnectMptcpOptions, MptcpConn, SocketOptions } from "../types.ts";
 import type { CheckedProxyOptions } from "./options.ts";
 import type { ProxyBackend } from "./types.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { parseAddress } from "../address.ts";
-import { eachPort, listenOnEach } from "../listen_range.ts";
+import { parseAddress } from "../net/address.ts";
+import { eachPort, listenOnEach } from "../net/listen_range.ts";
 import type { ListenMptcpOptions, MptcpListener } from "../types.ts";
 import type { CheckedProxyOptions } from "./options.ts";
 

@@ -5,14 +5,14 @@
  * @module
  */
 
-import { AF_INET } from "../../ffi/abi.ts";
+import { AF_INET } from "../../ffi/linux/abi.ts";
 import {
   formatIp,
   type IpAddress,
   isIpv4Mapped,
   parseIp,
   toIpv4Mapped,
-} from "../../ffi/sockaddr.ts";
+} from "../../ffi/linux/sockaddr.ts";
 import { MptcpError } from "../error.ts";
 import { show } from "../show.ts";
 import type { NetAddr } from "../types.ts";

@@ -15,9 +15,9 @@ import {
   SOL_SOCKET,
   SPLICE_F_MOVE,
   SPLICE_F_NONBLOCK,
-} from "../../ffi/abi.ts";
+} from "../../ffi/linux/abi.ts";
 import { libc } from "../../ffi/runtime.ts";
-import { getIntOption, isInterrupted } from "../socket.ts";
+import { getIntOption, isInterrupted } from "../poll/socket.ts";
 
 /** Bytes that a pipe holds; the kernel may allow less. */
 const PIPE_SIZE = 256 * 1024;

@@ -6,7 +6,7 @@
 
 import { clearTimeout, setImmediate, setTimeout } from "node:timers";
 import { MptcpError } from "../error.ts";
-import { formatHostPort, isShortage } from "../socket.ts";
+import { formatHostPort, isShortage } from "../poll/socket.ts";
 import type { MptcpConn, MptcpListener } from "../types.ts";
 import { type Backend, Backends } from "./backends.ts";
 import { listenOnAll } from "./fronts.ts";

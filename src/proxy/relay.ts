@@ -9,10 +9,10 @@
  * @module
  */
 
-import { ERRNO } from "../../ffi/errno.ts";
-import { reactor } from "../reactor.ts";
-import { systemError, takeSocketError } from "../socket.ts";
-import type { Stream } from "../stream.ts";
+import { ERRNO } from "../../ffi/linux/errno.ts";
+import { reactor } from "../poll/reactor.ts";
+import { systemError, takeSocketError } from "../poll/socket.ts";
+import type { Stream } from "../poll/fd.ts";
 import { givePipe, isPlainTcp, leavePipes, type Pipe, takePipe, usePipes } from "./pipes.ts";
 
 /** The sides of a connection. */

@@ -5,9 +5,9 @@
  */
 
 import { clearTimeout, setTimeout } from "node:timers";
-import { Conn } from "../conn.ts";
+import { Conn } from "../net/conn.ts";
 import { MptcpError } from "../error.ts";
-import { resetOnClose } from "../socket.ts";
+import { resetOnClose } from "../poll/socket.ts";
 import type { MptcpConn, NetAddr } from "../types.ts";
 import { type Backend, type Backends, isConnectShortage } from "./backends.ts";
 import { flush } from "./flush.ts";

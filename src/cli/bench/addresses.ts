@@ -5,10 +5,10 @@
  */
 
 import { networkInterfaces } from "node:os";
-import type { AddressOptions } from "../../address.ts";
+import type { AddressOptions } from "../../net/address.ts";
 import type { ListenMptcpOptions } from "../../types.ts";
-import { parseOperand, remoteOptions } from "../addresses.ts";
-import { UsageError } from "../arguments.ts";
+import { parseOperand, remoteOptions } from "../args/addresses.ts";
+import { UsageError } from "../args/arguments.ts";
 
 /** That of iperf3. */
 const PORT = 5201;

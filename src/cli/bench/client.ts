@@ -5,12 +5,12 @@
  */
 
 import { connectMptcp } from "../../../mod.ts";
-import { formatHostPort } from "../../socket.ts";
+import { formatHostPort } from "../../poll/socket.ts";
 import type { ConnectMptcpOptions, MptcpConn } from "../../types.ts";
-import { type Arguments, UsageError } from "../arguments.ts";
-import type { Command } from "../command.ts";
-import { StatusError } from "../status_error.ts";
-import type { Terminal } from "../terminal.ts";
+import { type Arguments, UsageError } from "../args/arguments.ts";
+import type { Command } from "../args/command.ts";
+import { StatusError } from "../ui/status_error.ts";
+import type { Terminal } from "../ui/terminal.ts";
 import { connectOptions } from "./addresses.ts";
 import { Intervals } from "./intervals.ts";
 import { inTime } from "./patience.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Command } from "../command.ts";
+import type { Command } from "../args/command.ts";
 import { benchClient } from "./client.ts";
 import { benchServer } from "./server.ts";
 

@@ -5,10 +5,10 @@
  */
 
 import type { MptcpConn, Subflow } from "../../types.ts";
-import { type PathRate, PathRates } from "../path_rates.ts";
-import { receivedBytes, sentBytes } from "../subflow_table.ts";
-import type { Terminal } from "../terminal.ts";
-import { formatBar, formatRate } from "../units.ts";
+import { type PathRate, PathRates } from "../ui/path_rates.ts";
+import { receivedBytes, sentBytes } from "../ui/subflow_table.ts";
+import type { Terminal } from "../ui/terminal.ts";
+import { formatBar, formatRate } from "../ui/units.ts";
 import type { Traffic } from "./streams.ts";
 
 /** A part of a test. */

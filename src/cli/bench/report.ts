@@ -5,8 +5,8 @@
  */
 
 import type { MptcpConn } from "../../types.ts";
-import type { Styles } from "../terminal.ts";
-import { formatBytes, formatRate } from "../units.ts";
+import type { Styles } from "../ui/terminal.ts";
+import { formatBytes, formatRate } from "../ui/units.ts";
 import type { Intervals } from "./intervals.ts";
 import type { Figures, Hello } from "./protocol.ts";
 

@@ -5,12 +5,12 @@
  */
 
 import { listenMptcp } from "../../../mod.ts";
-import { formatHostPort } from "../../socket.ts";
+import { formatHostPort } from "../../poll/socket.ts";
 import type { MptcpConn, MptcpListener } from "../../types.ts";
-import type { Arguments } from "../arguments.ts";
-import type { Command } from "../command.ts";
-import { interruptedStatus, type Terminal } from "../terminal.ts";
-import { formatBytes, formatRate } from "../units.ts";
+import type { Arguments } from "../args/arguments.ts";
+import type { Command } from "../args/command.ts";
+import { interruptedStatus, type Terminal } from "../ui/terminal.ts";
+import { formatBytes, formatRate } from "../ui/units.ts";
 import { listenOptions } from "./addresses.ts";
 import { inTime } from "./patience.ts";
 import { type Hello, Lines, PeerError, readHello, type StreamHello } from "./protocol.ts";

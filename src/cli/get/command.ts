@@ -7,10 +7,10 @@
 import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers";
 import { createMptcpClient, type MptcpClientOptions } from "../../http/mod.ts";
-import { type Arguments, UsageError } from "../arguments.ts";
-import type { Command } from "../command.ts";
-import { StatusError } from "../status_error.ts";
-import type { Terminal } from "../terminal.ts";
+import { type Arguments, UsageError } from "../args/arguments.ts";
+import type { Command } from "../args/command.ts";
+import { StatusError } from "../ui/status_error.ts";
+import type { Terminal } from "../ui/terminal.ts";
 import { readRequest, shownUrl } from "./request.ts";
 import { Run } from "./run.ts";
 import { STATUSES } from "./status.ts";

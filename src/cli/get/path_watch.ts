@@ -5,7 +5,7 @@
  */
 
 import type { Subflow } from "../../types.ts";
-import { connected, pathText, subflowKey } from "../path_rates.ts";
+import { connected, pathText, subflowKey } from "../ui/path_rates.ts";
 
 /** Milliseconds without a byte after which a path has fallen silent. */
 const SILENCE = 1500;

@@ -6,10 +6,10 @@
  */
 
 import type { MptcpClientConnection } from "../../http/mod.ts";
-import { LiveLines } from "../live_lines.ts";
-import { type PathRate, PathRates } from "../path_rates.ts";
-import type { Terminal } from "../terminal.ts";
-import { formatBar, formatBytes, formatClock, formatRate } from "../units.ts";
+import { LiveLines } from "../ui/live_lines.ts";
+import { type PathRate, PathRates } from "../ui/path_rates.ts";
+import type { Terminal } from "../ui/terminal.ts";
+import { formatBar, formatBytes, formatClock, formatRate } from "../ui/units.ts";
 import { PathWatch } from "./path_watch.ts";
 
 const INTERVAL = 250;

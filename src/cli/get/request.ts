@@ -6,8 +6,8 @@
 
 import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
-import { type Arguments, UsageError } from "../arguments.ts";
-import { StatusError } from "../status_error.ts";
+import { type Arguments, UsageError } from "../args/arguments.ts";
+import { StatusError } from "../ui/status_error.ts";
 
 /** A request. */
 export interface GetRequest {

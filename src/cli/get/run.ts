@@ -6,9 +6,9 @@
 
 import { basename } from "node:path";
 import type { MptcpClient, MptcpClientConnection } from "../../http/mod.ts";
-import type { Arguments } from "../arguments.ts";
-import { StatusError } from "../status_error.ts";
-import type { Terminal } from "../terminal.ts";
+import type { Arguments } from "../args/arguments.ts";
+import { StatusError } from "../ui/status_error.ts";
+import type { Terminal } from "../ui/terminal.ts";
 import { Progress } from "./progress.ts";
 import { type GetRequest, shownUrl } from "./request.ts";
 import { FileSink, OutputSink, type Sink, unfinished } from "./sink.ts";

@@ -6,9 +6,9 @@
 
 import { type Stats, statSync } from "node:fs";
 import { type FileHandle, open, rename, rm, utimes } from "node:fs/promises";
-import { StatusError } from "../status_error.ts";
-import type { Terminal } from "../terminal.ts";
-import { formatBytes } from "../units.ts";
+import { StatusError } from "../ui/status_error.ts";
+import type { Terminal } from "../ui/terminal.ts";
+import { formatBytes } from "../ui/units.ts";
 
 /** Takes bytes. */
 export interface Sink {

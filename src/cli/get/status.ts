@@ -5,7 +5,7 @@
  */
 
 import { MptcpError } from "../../error.ts";
-import { StatusError } from "../status_error.ts";
+import { StatusError } from "../ui/status_error.ts";
 
 /** What curl has no number for: MPTCP was required, and is not to be had. */
 export const NOT_MPTCP = 110;

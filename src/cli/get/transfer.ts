@@ -7,8 +7,8 @@
 import type { MptcpClient, MptcpClientConnection } from "../../http/mod.ts";
 import { followRedirects } from "../../http/redirect.ts";
 import { portOf } from "../../http/unix_route.ts";
-import { StatusError } from "../status_error.ts";
-import { formatBytes } from "../units.ts";
+import { StatusError } from "../ui/status_error.ts";
+import { formatBytes } from "../ui/units.ts";
 import type { GetRequest } from "./request.ts";
 import { messageOf, requestFailure } from "./status.ts";
 

@@ -6,9 +6,9 @@
  */
 
 import type { MptcpClientConnection } from "../../http/mod.ts";
-import { formatHostPort } from "../../socket.ts";
+import { formatHostPort } from "../../poll/socket.ts";
 import type { NetAddr } from "../../types.ts";
-import { formatBytes, formatRate } from "../units.ts";
+import { formatBytes, formatRate } from "../ui/units.ts";
 import type { GetRequest } from "./request.ts";
 
 /** The head of a request, as far as it is made here: the runtime adds to it. */

@@ -1,0 +1,113 @@
+/**
+ * Bytes between a connection and the standard streams, both ways at once.
+ *
+ * @module
+ */
+
+import { type MptcpConn, MptcpError } from "../../../mod.ts";
+import type { Input } from "./input.ts";
+import type { Terminal } from "../ui/terminal.ts";
+
+/** How bytes are moved. */
+export interface ShuttleOptions {
+  /** What to send; `null` to send nothing and leave the direction open until the peer is done. */
+  readonly input: Input | null;
+  /** Whether the end of the peer's bytes is the end, though there may be more to send. */
+  readonly endsWithPeer: boolean;
+  /** Seconds without a byte after which the connection is given up. */
+  readonly idle?: number | undefined;
+}
+
+/** Bytes moved so far. */
+export interface Totals {
+  sent: number;
+  received: number;
+}
+
+const BUFFER_LENGTH = 64 * 1024;
+
+/** Moves bytes until both directions have ended. Each side waits where the other is slow. */
+export class Shuttle {
+  readonly #conn: MptcpConn;
+  readonly #terminal: Terminal;
+  readonly #options: ShuttleOptions;
+  #idleTimer: ReturnType<typeof setTimeout> | undefined;
+  #idleError: MptcpError | null = null;
+  /** What moved so far. */
+  readonly totals: Totals = { sent: 0, received: 0 };
+
+  /** Takes over a connection, which is not closed in the end. */
+  constructor(conn: MptcpConn, terminal: Terminal, options: ShuttleOptions) {
+    this.#conn = conn;
+    this.#terminal = terminal;
+    this.#options = options;
+  }
+
+  /** Moves all there is. Rejects with the first failure, once nothing more comes. */
+  async run(): Promise<void> {
+    const { input, endsWithPeer } = this.#options;
+    const { signal } = this.#terminal;
+    const close = () => this.#conn[Symbol.dispose]();
+    signal.addEventListener("abort", close);
+    this.#touch();
+    let sendError: unknown = null;
+    const sending = input && this.#send(input).catch((error) => {
+      sendError = error;
+      // Where it is the input that fails there is nothing to wait for; of a connection that is lost
+      // something may still be read.
+      if (!(error instanceof MptcpError)) close();
+    });
+    try {
+      await this.#receive();
+      if (endsWithPeer) input?.release();
+      await sending;
+      if (sendError !== null) throw sendError;
+    } catch (error) {
+      throw this.#idleError ?? sendError ?? error;
+    } finally {
+      input?.release();
+      clearTimeout(this.#idleTimer);
+      signal.removeEventListener("abort", close);
+    }
+  }
+
+  async #send(input: Input): Promise<void> {
+    for (;;) {
+      const chunk = await input.next();
+      if (chunk === "released") return;
+      if (chunk === null) break;
+      for (let at = 0; at < chunk.byteLength;) {
+        const count = await this.#conn.write(chunk.subarray(at));
+        at += count;
+        this.totals.sent += count;
+        this.#touch();
+      }
+    }
+    await this.#conn.closeWrite();
+  }
+
+  async #receive(): Promise<void> {
+    const buf = new Uint8Array(BUFFER_LENGTH);
+    for (;;) {
+      const count = await this.#conn.read(buf);
+      if (count === null) return;
+      await this.#terminal.write(buf.subarray(0, count));
+      this.totals.received += count;
+      this.#touch();
+    }
+  }
+
+  /** Has patience anew. */
+  #touch(): void {
+    const { idle } = this.#options;
+    if (idle === undefined) return;
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = setTimeout(() => {
+      this.#idleError = new MptcpError(`nothing has moved for ${idle} s`, {
+        name: "TimedOut",
+        code: "ETIMEDOUT",
+      });
+      this.#conn[Symbol.dispose]();
+    }, idle * 1000);
+  }
+}

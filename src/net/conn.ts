@@ -1,0 +1,168 @@
+/**
+ * A connection, accepted or made.
+ *
+ * @module
+ */
+
+import { SO_KEEPALIVE, SOL_SOCKET, SOL_TCP, TCP_NODELAY } from "../../ffi/linux/abi.ts";
+import { readMptcpInfo, wireProtocol } from "../kernel/info.ts";
+import type { MptcpInfo } from "../kernel/info_types.ts";
+import type { Origin } from "../policy/fallback.ts";
+import { check, localSockaddr, setIntOption, toNetAddr } from "../poll/socket.ts";
+import { closedError, type Stream } from "../poll/fd.ts";
+import { ConnStreams } from "./streams.ts";
+import { readSubflows } from "../kernel/subflows.ts";
+import { readTcpInfo } from "../kernel/tcp_info.ts";
+import type { Fallback, MptcpConn, NetAddr, Protocol, Subflow } from "../types.ts";
+
+/** What is left of a connection that is closed. */
+interface Remains {
+  readonly protocol: Protocol | "unknown";
+  readonly fallback: Fallback | null;
+}
+
+/** {@linkcode MptcpConn} on a descriptor of this process. */
+export class Conn implements MptcpConn {
+  readonly #stream: Stream;
+  readonly #origin: Origin;
+  readonly #remoteSockaddr: Uint8Array;
+  #localSockaddr: Uint8Array | null;
+  #finalProtocol: Protocol | "unknown" | null = null;
+  #streams: ConnStreams | null = null;
+
+  /**
+   * Takes over the descriptor of `stream`, which is connected to `remoteSockaddr`, from `localSockaddr`
+   * or from where only the kernel knows.
+   */
+  constructor(
+    stream: Stream,
+    remoteSockaddr: Uint8Array,
+    origin: Origin,
+    localSockaddr: Uint8Array | null = null,
+  ) {
+    this.#stream = stream;
+    this.#remoteSockaddr = remoteSockaddr;
+    this.#origin = origin;
+    this.#localSockaddr = localSockaddr;
+  }
+
+  read(p: Uint8Array): Promise<number | null> {
+    if (!(p instanceof Uint8Array)) return Promise.reject(notBytes(p));
+    return this.#stream.read(p);
+  }
+
+  write(p: Uint8Array): Promise<number> {
+    if (!(p instanceof Uint8Array)) return Promise.reject(notBytes(p));
+    return this.#stream.write(p);
+  }
+
+  closeWrite(): Promise<void> {
+    return this.#stream.closeWrite();
+  }
+
+  close(): void {
+    this.#remember();
+    this.#stream.close();
+  }
+
+  detach(): number {
+    this.#remember();
+    return this.#stream.detach();
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#stream.fd >= 0) this.close();
+  }
+
+  ref(): void {
+    this.#stream.setRef(true);
+  }
+
+  unref(): void {
+    this.#stream.setRef(false);
+  }
+
+  setNoDelay(noDelay: boolean = true): void {
+    this.#setFlag("TCP_NODELAY", SOL_TCP, TCP_NODELAY, noDelay);
+  }
+
+  setKeepAlive(keepAlive: boolean = true): void {
+    this.#setFlag("SO_KEEPALIVE", SOL_SOCKET, SO_KEEPALIVE, keepAlive);
+  }
+
+  get fd(): number {
+    return this.#stream.fd;
+  }
+
+  /** What it reads and writes by, for this module's own use. */
+  get stream(): Stream {
+    return this.#stream;
+  }
+
+  get localAddr(): NetAddr {
+    return toNetAddr(this.#localSockaddr ??= localSockaddr(this.#stream.fd));
+  }
+
+  get remoteAddr(): NetAddr {
+    return toNetAddr(this.#remoteSockaddr);
+  }
+
+  get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.#asStreams().readable;
+  }
+
+  get writable(): WritableStream<Uint8Array<ArrayBufferLike>> {
+    return this.#asStreams().writable;
+  }
+
+  get protocol(): Protocol | "unknown" {
+    if (this.#finalProtocol !== null) return this.#finalProtocol;
+    return this.#origin.fallback === null ? wireProtocol(this.#stream.fd) : "tcp";
+  }
+
+  get fallback(): Fallback | null {
+    return this.protocol === "tcp" ? this.#origin.fallback ?? this.#origin.peer : null;
+  }
+
+  info(): MptcpInfo | null {
+    return this.#stream.fd >= 0 && this.protocol !== "tcp" ? readMptcpInfo(this.#stream.fd) : null;
+  }
+
+  subflows(): Subflow[] {
+    const fd = this.#stream.fd;
+    if (fd < 0) return [];
+    const subflows = this.protocol === "tcp" ? null : readSubflows(fd);
+    const { localAddr, remoteAddr } = this;
+    return subflows ?? [{ localAddr, remoteAddr, tcp: readTcpInfo(fd) }];
+  }
+
+  /** Keeps what can be asked of a closed connection and only the descriptor knows. */
+  #remember(): void {
+    if (this.#stream.fd < 0) return;
+    this.#finalProtocol = this.protocol;
+    try {
+      this.#localSockaddr ??= localSockaddr(this.#stream.fd);
+    } catch {
+      // Closing must not fail for the sake of an address that nobody may ask for.
+    }
+  }
+
+  #setFlag(name: string, level: number, optname: number, on: boolean): void {
+    const fd = this.#stream.fd;
+    if (fd < 0) throw closedError();
+    check("setsockopt", setIntOption(fd, level, optname, Number(on)), { operation: name });
+  }
+
+  #asStreams(): ConnStreams {
+    return this.#streams ??= new ConnStreams({
+      read: (p) => this.read(p),
+      write: (p) => this.write(p),
+      finish: () => this[Symbol.dispose](),
+    });
+  }
+}
+
+/** For what is given instead of bytes. */
+export function notBytes(value: unknown): TypeError {
+  return new TypeError(`Expected a Uint8Array, got ${value === null ? "null" : typeof value}`);
+}

@@ -1,0 +1,222 @@
+/**
+ * `connectMptcp`, with Happy Eyeballs (RFC 8305).
+ *
+ * @module
+ */
+
+import { AF_INET, AF_INET6, IPV6_V6ONLY, SOL_IPV6 } from "../../ffi/linux/abi.ts";
+import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
+import { encodeSockaddr, parseIp, toIpv4Mapped } from "../../ffi/linux/sockaddr.ts";
+import {
+  checkHostname,
+  checkNetPermission,
+  checkPort,
+  type Family,
+  literalTarget,
+  resolveTargets,
+  type Target,
+} from "./address.ts";
+import { mptcpClientOrigin } from "../policy/blackhole.ts";
+import { Conn } from "./conn.ts";
+import { MptcpError } from "../error.ts";
+import { abortable, type Contender, happyEyeballs, interleave } from "./happy_eyeballs.ts";
+import { checkBoolean, checkCommonOptions, checkInteger, givenOptions } from "./options.ts";
+import { reactor } from "../poll/reactor.ts";
+import { connectByRuntime } from "./runtime_tcp.ts";
+import { check, formatHostPort, setIntOption, systemError } from "../poll/socket.ts";
+import { applySocketOptions } from "./socket_options.ts";
+import { Stream } from "../poll/fd.ts";
+import {
+  type OpenedSocket,
+  openStream,
+  PEER_OF_CLIENT,
+  runtimeFallback,
+} from "../policy/fallback.ts";
+import type { ConnectMptcpOptions, MptcpConn } from "../types.ts";
+
+/** Options that have been checked. */
+interface Request extends Omit<ConnectMptcpOptions, "localPort"> {
+  readonly hostname: string;
+  readonly family: Family;
+  readonly localPort: number | undefined;
+}
+
+/**
+ * Connects, by MPTCP where this kernel has it. A server that does not speak MPTCP is reached by TCP
+ * on the same connection attempt; `protocol` and `fallback` of the connection say what it became.
+ *
+ * A name is looked up by libc and its addresses are tried as RFC 8305 says: families in turn, the
+ * next after 250 ms or as soon as one has failed.
+ *
+ * Requires `--allow-ffi` in Deno. FFI is not subject to `--allow-net`; what `--deny-net` denies is
+ * refused.
+ *
+ * Elsewhere than on Linux for x86-64 or aarch64 the runtime's own TCP stands in, with
+ * `fallback.reason` "not-linux". It needs `--allow-net` in Deno, and an option that it does not have is
+ * an error with code "ERR_UNSUPPORTED" that names it.
+ *
+ * @param options Where to connect to, or an address as "mptcp@example.com:443"; see `parseAddress`.
+ * @returns The connection.
+ * @throws {MptcpError} codes "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "ENOTFOUND" and others; when
+ * several addresses were tried the message names each, and `cause.errors` has their errors.
+ * @throws {TypeError} when an option has the wrong type.
+ * @throws {RangeError} when a port is not 0 to 65535.
+ *
+ * @example
+ * ```ts
+ * import { connectMptcp, listenMptcp } from "@multipath/mptcp";
+ *
+ * using listener = listenMptcp({ hostname: "127.0.0.1" });
+ * using conn = await connectMptcp({ port: listener.addr.port });
+ * console.log(conn.protocol, conn.fallback?.detail);
+ * ```
+ */
+export async function connectMptcp(options: ConnectMptcpOptions | string): Promise<MptcpConn> {
+  const request = checkOptions(options);
+  request.signal?.throwIfAborted();
+  const platform = unsupportedPlatform();
+  if (platform !== null) {
+    const fallback = runtimeFallback(platform, request.mptcp);
+    return await connectByRuntime(request, request, fallback);
+  }
+  checkNetPermission(request.hostname, request.port);
+  const local = findLocal(request);
+  const targets = await findTargets(request, local);
+  const attempts = targets.map((target) => new Attempt(target, local, request));
+  return await happyEyeballs(attempts, request);
+}
+
+function checkOptions(options: ConnectMptcpOptions | string): Request {
+  const given: Partial<ConnectMptcpOptions> & { family?: Family } = givenOptions(options);
+  const port = checkPort(given.port);
+  const hostname = checkHostname(given.hostname ?? (given.family === 6 ? "::1" : "127.0.0.1"));
+  checkCommonOptions(given, "connect");
+  checkBoolean("dualStack", given.dualStack);
+  checkBoolean("autoSelectFamily", given.autoSelectFamily);
+  checkInteger("autoSelectFamilyAttemptDelay", given.autoSelectFamilyAttemptDelay, 0);
+  if (given.signal !== undefined && !(given.signal instanceof AbortSignal)) {
+    throw new TypeError("Invalid signal: expected an AbortSignal");
+  }
+  const localPort = given.localPort === undefined ? undefined : checkPort(given.localPort);
+  checkLocalAddress(given.localAddress);
+  return { ...given, family: given.family, hostname, port, localPort };
+}
+
+function checkLocalAddress(address: unknown): void {
+  if (address === undefined || parseIp(checkHostname(address, "localAddress")) !== null) return;
+  throw new TypeError(`Invalid localAddress: "${address}" is not an IP address`);
+}
+
+/** What `localAddress` is; `null` to let the kernel choose. */
+function findLocal({ localAddress, localPort = 0 }: Request): Target | null {
+  return localAddress === undefined ? null : literalTarget(localAddress, localPort);
+}
+
+/** The addresses to try, in the order to try them. */
+async function findTargets(request: Request, local: Target | null): Promise<Target[]> {
+  const { hostname, port, signal, family } = request;
+  const literal = literalTarget(hostname, port);
+  const found = literal !== null
+    ? [literal]
+    : interleave(await abortable(resolveTargets(hostname, port, family), signal));
+  const targets = found.filter(({ family }) => family === (local?.family ?? family));
+  if (targets.length === 0) {
+    throw new MptcpError(
+      `connect ${
+        formatHostPort(hostname, port)
+      }: it has no address of the family of localAddress ` +
+        request.localAddress,
+      { code: "EAFNOSUPPORT", address: hostname, port },
+    );
+  }
+  for (const target of targets) {
+    if (target.hostname !== hostname) checkNetPermission(target.hostname, port);
+  }
+  return targets;
+}
+
+/** One socket on its way to one address. */
+class Attempt implements Contender<MptcpConn> {
+  readonly #target: Target;
+  readonly #local: Target | null;
+  readonly #request: Request;
+  #stream: Stream | null = null;
+
+  constructor(target: Target, local: Target | null, request: Request) {
+    this.#target = target;
+    this.#local = local;
+    this.#request = request;
+  }
+
+  async connect(): Promise<MptcpConn> {
+    // Made first: it may find no descriptor for its epoll, and nobody would close the socket then.
+    reactor();
+    const { fallback, domain, fd } = this.#open();
+    const stream = this.#stream = new Stream(fd);
+    this.#prepare(domain, fallback === null ? "mptcp" : "tcp");
+    const sockaddr = this.#sockaddr(this.#target, domain);
+    try {
+      await stream.connect(sockaddr);
+    } catch (error) {
+      throw this.#located(error);
+    }
+    const origin = fallback === null
+      ? mptcpClientOrigin(fd, sockaddr, this.#request.netns)
+      : { fallback, peer: PEER_OF_CLIENT };
+    this.#stream = null;
+    return new Conn(stream, sockaddr, origin);
+  }
+
+  /** Closes the socket unless it has become a connection. */
+  cancel(): void {
+    const stream = this.#stream;
+    this.#stream = null;
+    stream?.close();
+  }
+
+  #open(): OpenedSocket {
+    const { mptcp = "prefer", dualStack = true, netns } = this.#request;
+    // The kernel adds paths of both families to an IPv6 socket, and of one to an IPv4 socket.
+    const domains = this.#target.family === AF_INET && dualStack
+      ? [AF_INET6, AF_INET]
+      : [this.#target.family];
+    return openStream(domains, mptcp, netns);
+  }
+
+  #prepare(domain: number, protocol: "mptcp" | "tcp"): void {
+    const fd = this.#stream!.fd;
+    if (domain === AF_INET6 && this.#target.family === AF_INET) {
+      // The default is a sysctl, net.ipv6.bindv6only.
+      check("setsockopt", setIntOption(fd, SOL_IPV6, IPV6_V6ONLY, 0), { operation: "IPV6_V6ONLY" });
+    }
+    const { socketOptions = {} } = this.#request;
+    const { family } = this.#target;
+    applySocketOptions(socketOptions, { fd, role: "connect", family, protocol });
+    this.#bind(fd, domain);
+  }
+
+  #bind(fd: number, domain: number): void {
+    const { localPort } = this.#request;
+    const local = this.#local;
+    if (local === null && localPort === undefined) return;
+    const sockaddr = local !== null
+      ? this.#sockaddr(local, domain)
+      : encodeSockaddr(new Uint8Array(domain === AF_INET ? 4 : 16), localPort!);
+    check("bind", libc().bind(fd, sockaddr), {
+      operation: "connect from",
+      address: local?.hostname ?? "*",
+      port: local?.port ?? localPort!,
+    });
+  }
+
+  #sockaddr({ family, address, port, scopeId }: Target, domain: number): Uint8Array {
+    const mapped = domain === AF_INET6 && family === AF_INET;
+    return encodeSockaddr(mapped ? toIpv4Mapped(address) : address, port, scopeId);
+  }
+
+  #located(error: unknown): unknown {
+    if (!(error instanceof MptcpError) || error.syscall !== "connect") return error;
+    const { hostname: address, port } = this.#target;
+    return systemError("connect", -error.errno!, { address, port });
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * `listenMptcp`.
+ *
+ * @module
+ */
+
+import {
+  AF_INET,
+  IPV6_V6ONLY,
+  SO_REUSEADDR,
+  SO_REUSEPORT,
+  SOL_IPV6,
+  SOL_SOCKET,
+} from "../../ffi/linux/abi.ts";
+import { ERRNO } from "../../ffi/linux/errno.ts";
+import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
+import { encodeSockaddr } from "../../ffi/linux/sockaddr.ts";
+import {
+  checkHostname,
+  checkNetPermission,
+  checkPort,
+  type Family,
+  literalTarget,
+  resolveTargetsSync,
+  type Target,
+} from "./address.ts";
+import { Listener } from "./listener.ts";
+import { checkBoolean, checkCommonOptions, checkInteger, givenOptions } from "./options.ts";
+import { listenByRuntime } from "./runtime_tcp.ts";
+import { check, type ErrorContext, setIntOption } from "../poll/socket.ts";
+import { applySocketOptions } from "./socket_options.ts";
+import { openStream, runtimeFallback } from "../policy/fallback.ts";
+import type { ListenMptcpOptions, MptcpListener } from "../types.ts";
+
+const DEFAULT_BACKLOG = 511;
+
+/**
+ * Listens for connections, MPTCP and TCP alike, and returns at once.
+ *
+ * Where the kernel refuses MPTCP sockets the listener is a TCP one and its `fallback` says why; with
+ * `mptcp: "require"` that is an error.
+ *
+ * Requires `--allow-ffi` in Deno. FFI is not subject to `--allow-net`; what `--deny-net` denies is
+ * refused.
+ *
+ * Elsewhere than on Linux for x86-64 or aarch64 the runtime's own TCP stands in, with
+ * `fallback.reason` "not-linux". It needs `--allow-net` in Deno, and an option that it does not have is
+ * an error with code "ERR_UNSUPPORTED" that names it.
+ *
+ * @param options Where to listen, or an address as "mptcp@[::1]:8080"; see `parseAddress`.
+ * @returns The listener: an async iterable of connections.
+ * @throws {MptcpError} codes "EADDRINUSE", "EADDRNOTAVAIL", "EACCES" (a port below 1024), "EMFILE",
+ * "ENOTFOUND" (the name), "ENOPROTOOPT", "ERR_MPTCP_OFF", "ERR_MPTCP_UNSUPPORTED" and others when MPTCP is
+ * required and not to be had.
+ * @throws {TypeError} when an option has the wrong type.
+ * @throws {RangeError} when the port is not 0 to 65535.
+ *
+ * @example
+ * ```ts
+ * import { listenMptcp } from "@multipath/mptcp";
+ *
+ * using listener = listenMptcp({ port: 0 });
+ * console.log(listener.addr.port, listener.protocol, listener.fallback?.detail);
+ * ```
+ */
+export function listenMptcp(options: ListenMptcpOptions | string = {}): MptcpListener {
+  const given: ListenMptcpOptions & { family?: Family } = givenOptions(options);
+  const hostname = checkHostname(given.hostname ?? (given.family === 6 ? "::" : "0.0.0.0"));
+  const port = checkPort(given.port ?? 0);
+  checkCommonOptions(given, "listen");
+  checkInteger("tcpBacklog", given.tcpBacklog, 0);
+  checkBoolean("reusePort", given.reusePort);
+  checkBoolean("ipv6Only", given.ipv6Only);
+
+  const platform = unsupportedPlatform();
+  if (platform !== null) {
+    const { family, tcpBacklog = DEFAULT_BACKLOG, reusePort = false, ipv6Only = false } = given;
+    const request = { hostname, port, family, tcpBacklog, reusePort, ipv6Only };
+    return listenByRuntime(request, given, runtimeFallback(platform, given.mptcp));
+  }
+  checkNetPermission(hostname, port);
+  const target = literalTarget(hostname, port) ??
+    resolveTargetsSync(hostname, port, given.family)[0]!;
+  checkNetPermission(target.hostname, port);
+  return listenOn(target, given);
+}
+
+function listenOn(target: Target, options: ListenMptcpOptions): MptcpListener {
+  const { mptcp = "prefer", netns, socketOptions = {} } = options;
+  const opened = openStream([target.family], mptcp, netns);
+  try {
+    prepare(opened.fd, target, options);
+    applySocketOptions(socketOptions, {
+      fd: opened.fd,
+      role: "listen",
+      family: target.family,
+      protocol: opened.protocol,
+    });
+    const where = { operation: "listen", address: target.hostname, port: target.port };
+    const sockaddr = encodeSockaddr(target.address, target.port, target.scopeId);
+    const bound = libc().bind(opened.fd, sockaddr);
+    check("bind", bound, { ...where, ...bindAdvice(bound) });
+    check("listen", libc().listen(opened.fd, options.tcpBacklog ?? DEFAULT_BACKLOG), where);
+    return new Listener(opened, socketOptions);
+  } catch (error) {
+    libc().close(opened.fd);
+    throw error;
+  }
+}
+
+function prepare(fd: number, target: Target, options: ListenMptcpOptions): void {
+  // A server that restarts must not wait for the connections of its predecessor to time out.
+  check("setsockopt", setIntOption(fd, SOL_SOCKET, SO_REUSEADDR, 1), { operation: "SO_REUSEADDR" });
+  if (options.reusePort) {
+    const result = setIntOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    check("setsockopt", result, { operation: "SO_REUSEPORT" });
+  }
+  if (target.family === AF_INET) return;
+  // Said in both cases: the default is a sysctl, net.ipv6.bindv6only.
+  const only = Number(options.ipv6Only ?? false);
+  check("setsockopt", setIntOption(fd, SOL_IPV6, IPV6_V6ONLY, only), { operation: "IPV6_V6ONLY" });
+}
+
+function bindAdvice(result: number): ErrorContext {
+  if (result !== -ERRNO.EACCES) return {};
+  return { advice: "Ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE" };
+}

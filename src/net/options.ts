@@ -1,0 +1,53 @@
+/**
+ * Checks of what the two verbs take in common.
+ *
+ * @module
+ */
+
+import { addressOptions, checkHostname } from "./address.ts";
+import { checkSocketOptions } from "./socket_options.ts";
+import { show } from "../show.ts";
+import type { MptcpMode, SocketOptions } from "../types.ts";
+
+/** The options that `listenMptcp` and `connectMptcp` share. */
+export interface CommonOptions {
+  mptcp?: MptcpMode;
+  netns?: string;
+  socketOptions?: SocketOptions;
+}
+
+/** The options themselves, or what an address in text says. */
+export function givenOptions<T>(options: T | string): T | ReturnType<typeof addressOptions> {
+  if (typeof options === "string") return addressOptions(options);
+  if (typeof options === "object" && options !== null) return options;
+  throw new TypeError("Invalid options: expected an object or a string");
+}
+
+const MODES: readonly unknown[] = ["prefer", "require", "off"];
+
+/** Throws a `TypeError` for a common option of the wrong type. */
+export function checkCommonOptions(options: CommonOptions, role: "listen" | "connect"): void {
+  const { mptcp, netns, socketOptions } = options;
+  if (mptcp !== undefined && !MODES.includes(mptcp)) {
+    throw new TypeError(
+      `Invalid mptcp: expected "prefer", "require" or "off", got ${show(mptcp)}`,
+    );
+  }
+  if (netns !== undefined) checkHostname(netns, "netns");
+  if (socketOptions !== undefined) checkSocketOptions(socketOptions, role);
+}
+
+/** Throws a `TypeError` unless the value is a boolean or left out. */
+export function checkBoolean(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== "boolean") {
+    throw new TypeError(`Invalid ${name}: expected a boolean, got ${show(value)}`);
+  }
+}
+
+/** Throws a `TypeError` unless the value is an integer of at least `min`, or left out. */
+export function checkInteger(name: string, value: unknown, min: number): void {
+  if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= min)) return;
+  throw new TypeError(
+    `Invalid ${name}: expected an integer of at least ${min}, got ${show(value)}`,
+  );
+}

@@ -1,0 +1,307 @@
+/**
+ * The runtime's own TCP behind the interfaces of this module: what there is without Linux or libc.
+ *
+ * @module
+ */
+
+import { runtimeTcp } from "../../ffi/runtime.ts";
+import { parseIp } from "../../ffi/linux/sockaddr.ts";
+import {
+  describeFailure,
+  type TcpAddr,
+  type TcpConn,
+  type TcpConnectOptions,
+  type TcpListener,
+  type TcpListenOptions,
+} from "../../ffi/tcp.ts";
+import { AcceptIterator } from "./accept_iterator.ts";
+import type { Family } from "./address.ts";
+import { notBytes } from "./conn.ts";
+import { MptcpError } from "../error.ts";
+import type { CommonOptions } from "./options.ts";
+import { formatHostPort } from "../poll/socket.ts";
+import { closedError } from "../poll/fd.ts";
+import { ConnStreams } from "./streams.ts";
+import type { MptcpInfo } from "../kernel/info_types.ts";
+import type {
+  Fallback,
+  MptcpConn,
+  MptcpListener,
+  NetAddr,
+  SocketOptions,
+  Subflow,
+} from "../types.ts";
+
+/** What is said of a failed operation beside the runtime's own error. */
+interface Context {
+  readonly operation: string;
+  readonly address?: string;
+  readonly port?: number;
+}
+
+/** Listens by the runtime's own TCP. The options have been checked. */
+export function listenByRuntime(
+  target: TcpListenOptions & { readonly family: Family },
+  options: CommonOptions,
+  fallback: Fallback,
+): MptcpListener {
+  const { hostname: address, port } = target;
+  refuseOptions(options, [
+    ["reusePort", target.reusePort],
+    ["ipv6Only", target.ipv6Only],
+    ["family", target.family !== undefined && parseIp(address) === null],
+  ]);
+  try {
+    return new RuntimeListener(runtimeTcp().listen(target), options.socketOptions ?? {}, fallback);
+  } catch (error) {
+    throw toMptcpError(error, { operation: "listen", address, port });
+  }
+}
+
+/** Connects by the runtime's own TCP, its Happy Eyeballs included. The options have been checked. */
+export async function connectByRuntime(
+  target: TcpConnectOptions,
+  options: CommonOptions,
+  fallback: Fallback,
+): Promise<MptcpConn> {
+  const { hostname: address, port, family } = target;
+  refuseOptions(options, [
+    ["localAddress", target.localAddress !== undefined],
+    ["localPort", target.localPort !== undefined],
+    ["family", family !== undefined && parseIp(address) === null],
+  ]);
+  try {
+    const conn = await runtimeTcp().connect(target);
+    return new RuntimeConn(conn, options.socketOptions ?? {}, fallback);
+  } catch (error) {
+    if (error === target.signal?.reason) throw error;
+    throw toMptcpError(error, { operation: "connect", address, port });
+  }
+}
+
+type Wish = readonly [option: ReturnType<typeof runtimeTcp>["lacks"][number], wished: boolean];
+
+/** Throws for what no TCP of a runtime does, and for wishes that this one does not fulfil. */
+function refuseOptions(
+  { netns, socketOptions = {} }: CommonOptions,
+  wishes: readonly Wish[],
+): void {
+  if (netns !== undefined) throw refusedError("netns");
+  for (const [key, value] of Object.entries(socketOptions)) {
+    const done = key === "noDelay" || (key === "keepAlive" && typeof value === "boolean");
+    if (value !== undefined && !done) throw refusedError(`socketOptions.${key}`);
+  }
+  for (const [option, wished] of wishes) {
+    if (wished && runtimeTcp().lacks.includes(option)) throw refusedError(option);
+  }
+}
+
+function refusedError(option: string): MptcpError {
+  const { runtime } = runtimeTcp();
+  const message = option === "family"
+    ? `${runtime}'s own TCP cannot choose the address family of a name: give an IP address`
+    : `${runtime}'s own TCP, which stands in for MPTCP here, has no ${option}: leave it out`;
+  return unsupportedError(message);
+}
+
+function unsupportedError(message: string): MptcpError {
+  return new MptcpError(message, { name: "NotSupported", code: "ERR_UNSUPPORTED" });
+}
+
+/** The runtime's error as this module's; what is not about the network stays as it is. */
+function toMptcpError(error: unknown, { operation, address, port }: Context): unknown {
+  if (error instanceof MptcpError) return error;
+  const failure = describeFailure(error);
+  if (failure === null) return error;
+  const { name, code, errno, text } = failure;
+  const where = address === undefined ? "" : ` ${formatHostPort(address, port)}`;
+  // Without an errno it is about the state of the object, not about the network.
+  const message = errno === undefined && where === "" ? text : `${operation}${where}: ${text}`;
+  return new MptcpError(message, {
+    name,
+    code,
+    ...(errno !== undefined && { errno, syscall: operation }),
+    ...(address !== undefined && { address }),
+    ...(port !== undefined && { port }),
+    cause: error,
+  });
+}
+
+/** An address as users of this module see it. */
+function toNetAddr({ hostname, port }: TcpAddr): NetAddr {
+  return { transport: "tcp", hostname: hostname.replace(/^::ffff:(?=\d+\.)/i, ""), port };
+}
+
+function detachRefused(): MptcpError {
+  return unsupportedError(
+    `${runtimeTcp().runtime}'s own TCP, which stands in for MPTCP here, gives no descriptor away`,
+  );
+}
+
+class RuntimeListener extends AcceptIterator implements MptcpListener {
+  readonly addr: NetAddr;
+  readonly fd = -1;
+  readonly protocol = "tcp";
+  readonly fallback: Fallback;
+  readonly #tcp: TcpListener;
+  readonly #options: SocketOptions;
+  #closed = false;
+
+  constructor(tcp: TcpListener, options: SocketOptions, fallback: Fallback) {
+    super();
+    this.#tcp = tcp;
+    this.#options = options;
+    this.addr = toNetAddr(tcp.addr);
+    this.fallback = fallback;
+  }
+
+  override async accept(): Promise<MptcpConn> {
+    for (;;) {
+      try {
+        return new RuntimeConn(await this.#tcp.accept(), this.#options, this.fallback);
+      } catch (error) {
+        // Deno fails so for a connection that was reset before; the next may be alive.
+        if (describeFailure(error)?.code === "ENOTCONN") continue;
+        throw toMptcpError(error, { operation: "accept" });
+      }
+    }
+  }
+
+  close(): void {
+    if (this.#closed) throw closedError();
+    this.#closed = true;
+    this.#tcp.close();
+  }
+
+  detach(): number {
+    throw detachRefused();
+  }
+
+  override [Symbol.dispose](): void {
+    if (!this.#closed) this.close();
+  }
+
+  ref(): void {
+    this.#tcp.ref();
+  }
+
+  unref(): void {
+    this.#tcp.unref();
+  }
+}
+
+class RuntimeConn implements MptcpConn {
+  readonly localAddr: NetAddr;
+  readonly remoteAddr: NetAddr;
+  readonly fd = -1;
+  readonly protocol = "tcp";
+  readonly fallback: Fallback;
+  readonly #tcp: TcpConn;
+  #closed = false;
+  #streams: ConnStreams | null = null;
+
+  constructor(tcp: TcpConn, { noDelay = true, keepAlive }: SocketOptions, fallback: Fallback) {
+    this.#tcp = tcp;
+    this.localAddr = toNetAddr(tcp.localAddr);
+    this.remoteAddr = toNetAddr(tcp.remoteAddr);
+    this.fallback = fallback;
+    try {
+      tcp.setNoDelay(noDelay);
+      if (keepAlive !== undefined) tcp.setKeepAlive(keepAlive !== false);
+    } catch {
+      // The peer may have reset it already, which the first read tells.
+    }
+  }
+
+  async read(p: Uint8Array): Promise<number | null> {
+    if (!(p instanceof Uint8Array)) throw notBytes(p);
+    this.#assertOpen();
+    if (p.byteLength === 0) return 0;
+    try {
+      return await this.#tcp.read(p);
+    } catch (error) {
+      throw toMptcpError(error, { operation: "read" });
+    }
+  }
+
+  async write(p: Uint8Array): Promise<number> {
+    if (!(p instanceof Uint8Array)) throw notBytes(p);
+    this.#assertOpen();
+    if (p.byteLength === 0) return 0;
+    try {
+      return await this.#tcp.write(p);
+    } catch (error) {
+      throw toMptcpError(error, { operation: "write" });
+    }
+  }
+
+  async closeWrite(): Promise<void> {
+    this.#assertOpen();
+    try {
+      await this.#tcp.closeWrite();
+    } catch (error) {
+      throw toMptcpError(error, { operation: "shutdown" });
+    }
+  }
+
+  close(): void {
+    this.#assertOpen();
+    this.#closed = true;
+    this.#tcp.close();
+  }
+
+  detach(): number {
+    throw detachRefused();
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#closed) this.close();
+  }
+
+  ref(): void {
+    this.#tcp.ref();
+  }
+
+  unref(): void {
+    this.#tcp.unref();
+  }
+
+  setNoDelay(noDelay: boolean = true): void {
+    this.#assertOpen();
+    this.#tcp.setNoDelay(noDelay);
+  }
+
+  setKeepAlive(keepAlive: boolean = true): void {
+    this.#assertOpen();
+    this.#tcp.setKeepAlive(keepAlive);
+  }
+
+  get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.#asStreams().readable;
+  }
+
+  get writable(): WritableStream<Uint8Array<ArrayBufferLike>> {
+    return this.#asStreams().writable;
+  }
+
+  info(): MptcpInfo | null {
+    return null;
+  }
+
+  subflows(): Subflow[] {
+    const { localAddr, remoteAddr } = this;
+    return this.#closed ? [] : [{ localAddr, remoteAddr, tcp: {} }];
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw closedError();
+  }
+
+  #asStreams(): ConnStreams {
+    return this.#streams ??= new ConnStreams({
+      read: (p) => this.read(p),
+      write: (p) => this.write(p),
+      finish: () => this[Symbol.dispose](),
+    });
+  }
+}

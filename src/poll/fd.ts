@@ -1,0 +1,281 @@
+/**
+ * Reading and writing a connected descriptor: what Go's `poll.FD` is to `net.Conn`.
+ *
+ * An operation tries its system call at once. If that would block it waits in a queue, and the
+ * reactor's event has it tried again, straight into the caller's buffer.
+ *
+ * @module
+ */
+
+import { MSG_NOSIGNAL, SHUT_WR } from "../../ffi/linux/abi.ts";
+import { ERRNO } from "../../ffi/linux/errno.ts";
+import { libc } from "../../ffi/runtime.ts";
+import { MptcpError } from "../error.ts";
+import { type Reactor, reactor, Source } from "./reactor.ts";
+import { isInterrupted, systemError, takeSocketError } from "./socket.ts";
+
+/** An operation that waits: the call to make again, and its promise. */
+interface Operation {
+  readonly syscall: "recv" | "send" | "shutdown" | "connect";
+  readonly buf: Uint8Array;
+  readonly resolve: (value: number | null) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+const NO_BUF = new Uint8Array(0);
+
+/** "Bad resource ID", as Deno says of what is closed. */
+export function closedError(message = "Bad resource ID"): MptcpError {
+  return new MptcpError(message, { name: "BadResource", code: "EBADF", errno: ERRNO.EBADF });
+}
+
+/** What becomes of operations that wait while their connection is closed. */
+function interruptedError(): MptcpError {
+  return new MptcpError("operation canceled", {
+    name: "Interrupted",
+    code: "EINTR",
+    errno: ERRNO.EINTR,
+  });
+}
+
+/** The larger of two blocks is split by the kernel anyhow; an ssize_t is read as 32 bits. */
+const MAX_LENGTH = 1 << 30;
+
+const WOULD_BLOCK = -ERRNO.EAGAIN;
+const ZERO: Promise<number> = Promise.resolve(0);
+const END: Promise<null> = Promise.resolve(null);
+
+// One executor for all promises: a closure each would be an allocation for each wait.
+let takenResolve: Operation["resolve"];
+let takenReject: Operation["reject"];
+function takeSettlers(resolve: Operation["resolve"], reject: Operation["reject"]): void {
+  takenResolve = resolve;
+  takenReject = reject;
+}
+
+/** First in, first out; almost always of one. */
+class Queue {
+  #first: Operation | null = null;
+  #rest: Operation[] | null = null;
+
+  get isEmpty(): boolean {
+    return this.#first === null;
+  }
+
+  /** The operation whose turn it is; only while not empty. */
+  get first(): Operation {
+    return this.#first!;
+  }
+
+  push(operation: Operation): void {
+    if (this.#first === null) this.#first = operation;
+    else (this.#rest ??= []).push(operation);
+  }
+
+  shift(): Operation {
+    const first = this.#first!;
+    this.#first = this.#rest?.shift() ?? null;
+    return first;
+  }
+}
+
+/** A stream socket that is connected, or gets connected by {@linkcode Stream.connect}. */
+export class Stream extends Source {
+  readonly #reactor: Reactor = reactor();
+  readonly #reads = new Queue();
+  readonly #writes = new Queue();
+  #watcher: (() => void) | null = null;
+
+  /** Connects to a sockaddr. */
+  async connect(sockaddr: Uint8Array): Promise<void> {
+    const result = libc().connect(this.fd, sockaddr);
+    this.#reactor.expectAnswer();
+    if (result === 0) return;
+    // An interrupted connect goes on by itself, says connect(2).
+    if (result !== -ERRNO.EINPROGRESS && !isInterrupted(result)) {
+      throw systemError("connect", result);
+    }
+    this.readable = this.writable = false;
+    await this.#wait(this.#writes, "connect", NO_BUF);
+    this.readable = true;
+  }
+
+  /** Reads what there is, waiting for something; `null` at the end of the stream. */
+  read(buf: Uint8Array): Promise<number | null> {
+    if (this.fd < 0) return Promise.reject(closedError());
+    if (buf.byteLength === 0) return ZERO;
+    if (this.readable && this.#reads.isEmpty) {
+      if (this.#reactor.budget-- <= 0) return this.#wait(this.#reads, "recv", buf, true);
+      const result = this.#recv(buf);
+      if (result >= 0) return result > 0 ? Promise.resolve(result) : END;
+      if (result !== WOULD_BLOCK) return Promise.reject(systemError("recv", result));
+    }
+    return this.#wait(this.#reads, "recv", buf);
+  }
+
+  /** Writes what there is room for, waiting for some. */
+  write(buf: Uint8Array): Promise<number> {
+    if (this.fd < 0) return Promise.reject(closedError());
+    if (buf.byteLength === 0) return ZERO;
+    if (this.writable && this.#writes.isEmpty) {
+      if (this.#reactor.budget-- <= 0) return this.#wait(this.#writes, "send", buf, true);
+      const result = this.#send(buf);
+      if (result >= 0) return Promise.resolve(result);
+      if (result !== WOULD_BLOCK) return Promise.reject(systemError("send", result));
+    }
+    return this.#wait(this.#writes, "send", buf);
+  }
+
+  /** Ends the outgoing direction behind the writes that wait. */
+  async closeWrite(): Promise<void> {
+    if (this.fd < 0) throw closedError();
+    if (!this.#writes.isEmpty) {
+      await this.#wait(this.#writes, "shutdown", NO_BUF);
+      return;
+    }
+    const result = libc().shutdown(this.fd, SHUT_WR);
+    if (result < 0) throw systemError("shutdown", result);
+  }
+
+  /**
+   * Has `watcher` called after every event, instead of operations that wait; `null` ends that. It
+   * tries what `readable` and `writable` say may succeed, by the methods that never wait.
+   */
+  watch(watcher: (() => void) | null): void {
+    if (this.#watcher === null && watcher !== null) this.#reactor.begin(this);
+    if (this.#watcher !== null && watcher === null) this.#reactor.end(this);
+    this.#watcher = watcher;
+  }
+
+  /** Has the watcher called in the next round: there is more to do than one round should. */
+  watchAgain(): void {
+    this.#reactor.again(this);
+  }
+
+  /** Reads what there is: the number of bytes, 0 at the end of the stream, or `-errno`. */
+  tryRead(buf: Uint8Array): number {
+    return this.#recv(buf);
+  }
+
+  /** Writes what there is room for: the number of bytes, or `-errno`. */
+  tryWrite(buf: Uint8Array): number {
+    return this.#send(buf);
+  }
+
+  /** Ends the outgoing direction: 0 or `-errno`. */
+  tryCloseWrite(): number {
+    return libc().shutdown(this.fd, SHUT_WR);
+  }
+
+  /** Closes the descriptor and rejects what waits. */
+  close(): void {
+    const fd = this.#takeFd();
+    this.#reactor.forget(this);
+    this.#interrupt();
+    // Linux frees the descriptor before anything can fail: an error here is no reason to repeat.
+    libc().close(fd);
+  }
+
+  /** Gives the descriptor away and rejects what waits. */
+  detach(): number {
+    this.#reactor.release(this);
+    const fd = this.#takeFd();
+    this.#interrupt();
+    return fd;
+  }
+
+  /** Makes waiting operations keep the process alive, or not. */
+  setRef(refed: boolean): void {
+    this.#reactor.setRef(this, refed);
+  }
+
+  override onReady(): void {
+    while (this.readable && !this.#reads.isEmpty && this.#retry(this.#reads));
+    while (this.writable && !this.#writes.isEmpty && this.#retry(this.#writes));
+    if (this.#watcher === null) return;
+    this.#reactor.expectAnswer();
+    this.#watcher();
+  }
+
+  /** Makes the call of the first operation again; false if it would still block. */
+  #retry(queue: Queue): boolean {
+    const { syscall, buf } = queue.first;
+    const result = this.#call(syscall, buf);
+    if (result === WOULD_BLOCK) return false;
+    const { resolve, reject } = queue.shift();
+    this.#reactor.end(this);
+    if (result < 0) reject(systemError(syscall, result));
+    else resolve(result === 0 && syscall === "recv" ? null : result);
+    return true;
+  }
+
+  #call(syscall: Operation["syscall"], buf: Uint8Array): number {
+    switch (syscall) {
+      case "recv":
+        return this.#recv(buf);
+      case "send":
+        return this.#send(buf);
+      case "shutdown":
+        return libc().shutdown(this.fd, SHUT_WR);
+      case "connect":
+        return takeSocketError(this.fd);
+    }
+  }
+
+  #recv(buf: Uint8Array): number {
+    const length = Math.min(buf.byteLength, MAX_LENGTH);
+    let result;
+    do result = libc().recv(this.fd, buf, length, 0); while (isInterrupted(result));
+    if (this.#isDrained(result, length)) this.readable = false;
+    if (result > 0) this.#reactor.coalescing.onRead(result, length);
+    return result;
+  }
+
+  #send(buf: Uint8Array): number {
+    const length = Math.min(buf.byteLength, MAX_LENGTH);
+    let result;
+    do result = libc().send(this.fd, buf, length, MSG_NOSIGNAL); while (isInterrupted(result));
+    if (this.#isDrained(result, length)) this.writable = false;
+    this.#reactor.expectAnswer();
+    return result;
+  }
+
+  /** A short count has drained the socket, says epoll(7), and an event tells when that changes. */
+  #isDrained(result: number, length: number): boolean {
+    return result === WOULD_BLOCK || (result > 0 && result < length && !this.ended);
+  }
+
+  #wait<T extends number | null>(
+    queue: Queue,
+    syscall: Operation["syscall"],
+    buf: Uint8Array,
+    soon = false,
+  ): Promise<T> {
+    try {
+      if (soon) this.#reactor.defer(this);
+      else this.#reactor.begin(this);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const promise = new Promise<number | null>(takeSettlers);
+    queue.push({ syscall, buf, resolve: takenResolve, reject: takenReject });
+    return promise as Promise<T>;
+  }
+
+  #takeFd(): number {
+    if (this.fd < 0) throw closedError();
+    const fd = this.fd;
+    this.fd = -1;
+    return fd;
+  }
+
+  #interrupt(): void {
+    this.watch(null);
+    for (const queue of [this.#reads, this.#writes]) {
+      while (!queue.isEmpty) {
+        this.#reactor.end(this);
+        queue.shift().reject(interruptedError());
+      }
+    }
+  }
+}
