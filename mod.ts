@@ -39,6 +39,7 @@ export type {
   ConnectMptcpOptions,
   Fallback,
   KeepAlive,
+  ListenMode,
   ListenMptcpOptions,
   MptcpConn,
   MptcpListener,

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Fallback } from "./types.ts";
+
 /** What an {@linkcode MptcpError} carries beside its message. */
 export interface MptcpErrorOptions extends ErrorOptions {
   /** The name of the class of `Deno.errors` that the runtime's own socket would have thrown. */
@@ -18,6 +20,8 @@ export interface MptcpErrorOptions extends ErrorOptions {
   address?: string;
   /** The port that the operation was about. */
   port?: number;
+  /** Why there is no MPTCP. */
+  fallback?: Fallback;
 }
 
 /**
@@ -55,6 +59,8 @@ export class MptcpError extends Error {
   readonly address?: string;
   /** The port that the operation was about. */
   readonly port?: number;
+  /** Why there is no MPTCP, where it was required. */
+  readonly fallback?: Fallback;
 
   /** Makes an error; the options become its properties. */
   constructor(message: string, options: MptcpErrorOptions) {
@@ -65,5 +71,6 @@ export class MptcpError extends Error {
     if (options.syscall !== undefined) this.syscall = options.syscall;
     if (options.address !== undefined) this.address = options.address;
     if (options.port !== undefined) this.port = options.port;
+    if (options.fallback !== undefined) this.fallback = options.fallback;
   }
 }

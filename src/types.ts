@@ -8,19 +8,24 @@
 import type { MptcpInfo, TcpInfo } from "./kernel/info_types.ts";
 
 /**
- * What to do about MPTCP:
+ * Whether a connection uses MPTCP:
  *
- * - `"prefer"`: MPTCP where the kernel gives it, else TCP; `fallback` says why.
- * - `"require"`: MPTCP or an error, never a silent TCP socket. The *peer* may still not speak MPTCP:
- *   that shows in `protocol` once connected.
+ * - `"prefer"`: MPTCP where the kernel offers it, else TCP; `fallback` says why.
+ * - `"require"`: an MPTCP socket or an error. The *peer* may still not speak MPTCP: that shows in
+ *   `protocol` once connected.
+ * - `"require-peer"`: an MPTCP connection or an error. A peer that only speaks TCP is an `MptcpError`
+ *   with code "ERR_MPTCP_PEER", whose `fallback` says why. Connections only.
  * - `"off"`: TCP.
  *
  * The environment variable `NO_MPTCP=1` turns `"prefer"` into `"off"` for a whole process, and makes
- * `"require"` fail.
+ * `"require"` and `"require-peer"` fail.
  */
-export type MptcpMode = "prefer" | "require" | "off";
+export type MptcpMode = "prefer" | "require" | "require-peer" | "off";
 
-/** What a connection or listener speaks. `"unknown"`: the kernel cannot tell, or not yet. */
+/** Whether a listener uses MPTCP. An MPTCP listener takes TCP clients too, so it cannot require peers. */
+export type ListenMode = Exclude<MptcpMode, "require-peer">;
+
+/** What a listener uses, and a connection whose protocol is known. */
 export type Protocol = "mptcp" | "tcp";
 
 /** An address and port, as `Deno.NetAddr`. IPv4-mapped IPv6 addresses are shown as IPv4. */
@@ -122,10 +127,10 @@ export interface ListenMptcpOptions {
    */
   port?: number;
   /**
-   * What to do about MPTCP.
+   * Whether to use MPTCP: `"prefer"`, `"require"` or `"off"`.
    * @default {"prefer"}
    */
-  mptcp?: MptcpMode;
+  mptcp?: ListenMode;
   /**
    * How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
    * @default {511}
@@ -157,7 +162,7 @@ export interface ConnectMptcpOptions {
   /** 0 to 65535. */
   port: number;
   /**
-   * What to do about MPTCP.
+   * Whether to use MPTCP: `"prefer"`, `"require"`, `"require-peer"` or `"off"`.
    * @default {"prefer"}
    */
   mptcp?: MptcpMode;
@@ -320,7 +325,7 @@ export interface Subflow {
 /** An address in text, taken apart: what `parseAddress` gives. */
 export interface SocketAddress {
   /** From the prefix: `mptcp@` requires, `tcp@` switches off, none prefers. */
-  readonly mptcp: MptcpMode;
+  readonly mptcp: ListenMode;
   /** 4 or 6 where the prefix fixes the family (`mptcp4@`, `tcp6@`); else undefined. */
   readonly family?: 4 | 6 | undefined;
   /** An IP address without brackets, or a name. Empty where the text has none (`:8080`). */

@@ -18,7 +18,6 @@ const WRONG: [options: Wrong, type: typeof Error, message: string][] = [
   [{ port: 1, hostname: "" }, TypeError, "Invalid hostname: it is empty"],
   [{ port: 1, hostname: "a\0b" }, TypeError, "zero byte"],
   [{ port: 1, hostname: 7 }, TypeError, "Invalid hostname: expected a string, got number"],
-  [{ port: 1, mptcp: "yes" }, TypeError, 'expected "prefer", "require" or "off", got "yes"'],
   [{ port: 1, netns: "" }, TypeError, "Invalid netns: it is empty"],
   [{ port: 1, netns: "a\0b" }, TypeError, "zero byte"],
   [{ port: 1, socketOptions: 5 }, TypeError, "Invalid socketOptions: expected an object"],
@@ -40,12 +39,20 @@ const WRONG: [options: Wrong, type: typeof Error, message: string][] = [
 ];
 
 const WRONG_LISTEN: typeof WRONG = [
+  [{ mptcp: "yes" }, TypeError, 'expected "prefer", "require" or "off", got "yes"'],
+  [{ mptcp: "require-peer" }, TypeError, 'expected "prefer", "require" or "off", got "require-p'],
   [{ tcpBacklog: -1 }, TypeError, "Invalid tcpBacklog: expected an integer of at least 0, got -1"],
   [{ reusePort: "yes" }, TypeError, 'Invalid reusePort: expected a boolean, got "yes"'],
   [{ ipv6Only: 1 }, TypeError, "Invalid ipv6Only: expected a boolean, got 1"],
 ];
 
 const WRONG_CONNECT: typeof WRONG = [
+  [{ port: 1, mptcp: 1 }, TypeError, '"prefer", "require", "require-peer" or "off", got 1'],
+  [
+    { port: 1, mptcp: "require-peer", socketOptions: { fastOpen: 1 } },
+    TypeError,
+    '"require-peer" does not work with socketOptions.fastOpen',
+  ],
   [{}, TypeError, "Invalid port: undefined"],
   [null, TypeError, "Invalid options: expected an object or a string"],
   [5, TypeError, "Invalid options: expected an object or a string"],

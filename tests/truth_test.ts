@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { AF_INET, AF_INET6, IPPROTO_MPTCP } from "../ffi/linux/abi.ts";
+import { AF_INET, AF_INET6, IPPROTO_MPTCP, SOL_MPTCP } from "../ffi/linux/abi.ts";
 import { ERRNO } from "../ffi/linux/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { connectMptcp, listenMptcp, MptcpError, mptcpSupport } from "../mod.ts";
@@ -13,7 +13,7 @@ import {
   pythonPeer,
   runProgram,
 } from "./processes.ts";
-import { bytesOf, connectedPair, readUpTo } from "./sockets.ts";
+import { bytesOf, connectedPair, LOOPBACKS, readUpTo } from "./sockets.ts";
 import { exchange } from "./transfer.ts";
 
 interface PeerTruth {
@@ -290,4 +290,66 @@ test("asking for support leaves no descriptor", async () => {
   const before = await settledFds();
   for (let i = 0; i < 10; i++) mptcpSupport();
   assertEquals(openFds(), before);
+});
+
+for (const hostname of LOOPBACKS) {
+  test(`mptcp "require-peer" gives an MPTCP connection to ${hostname}`, {
+    skip: noMptcp,
+  }, async () => {
+    using pair = await connectedPair({ hostname }, { mptcp: "require-peer" });
+    assertEquals([pair.client.protocol, pair.server.protocol], ["mptcp", "mptcp"]);
+  });
+
+  test(
+    `mptcp "require-peer" rejects a peer at ${hostname} that speaks TCP, and closes the socket`,
+    {
+      skip: noMptcp,
+    },
+    async () => {
+      using listener = listenMptcp({ hostname, mptcp: "off" });
+      const { port } = listener.addr;
+      const before = openFds();
+      const error = await assertRejects(
+        () => connectMptcp({ hostname, port, mptcp: "require-peer" }),
+        MptcpError,
+        "MPTCP is required but the connection fell back to TCP. The server does not speak MPTCP",
+      );
+      assertEquals([error.code, error.fallback?.reason], ["ERR_MPTCP_PEER", "peer"]);
+      assertEquals([error.address, error.port], [hostname, port]);
+      assertEquals(openFds(), before);
+      using server = await listener.accept();
+      assertEquals(await server.read(new Uint8Array(1)), null);
+    },
+  );
+}
+
+test('mptcp "require-peer" fails as "require" does where this machine has no MPTCP', async () => {
+  const { socket } = libc();
+  using _ = stubLibc({
+    socket: (domain, type, protocol) =>
+      protocol === IPPROTO_MPTCP ? -ERRNO.ENOPROTOOPT : socket(domain, type, protocol),
+  });
+  const error = await assertRejects(
+    () => connectMptcp({ port: 1, mptcp: "require-peer" }),
+    MptcpError,
+    "MPTCP is required but unavailable",
+  );
+  assertEquals([error.code, error.fallback?.reason], ["ENOPROTOOPT", "kernel"]);
+});
+
+test('mptcp "require-peer" rejects a connection of which the kernel cannot tell', {
+  skip: noMptcp,
+}, async () => {
+  const { getsockopt } = libc();
+  using listener = listenMptcp({ hostname: "127.0.0.1" });
+  using _ = stubLibc({
+    getsockopt: (fd, level, ...rest) =>
+      level === SOL_MPTCP ? -ERRNO.EOPNOTSUPP : getsockopt(fd, level, ...rest),
+  });
+  const error = await assertRejects(
+    () => connectMptcp({ port: listener.addr.port, mptcp: "require-peer" }),
+    MptcpError,
+    "Linux 5.16 or later can",
+  );
+  assertEquals([error.code, error.fallback], ["ERR_MPTCP_PEER", undefined]);
 });

@@ -10,7 +10,7 @@ import { isNetDenied, libc } from "../../ffi/runtime.ts";
 import { decodeSockaddr, encodeSockaddr, parseIp } from "../../ffi/linux/sockaddr.ts";
 import { MptcpError } from "../error.ts";
 import { check, formatHostPort } from "../poll/socket.ts";
-import type { MptcpMode, SocketAddress } from "../types.ts";
+import type { ListenMode, SocketAddress } from "../types.ts";
 
 /** An IP address and port to bind or connect to. */
 export interface Target {
@@ -153,7 +153,7 @@ export function parseAddress(text: string): SocketAddress {
   }
   const prefix = PREFIX.exec(text);
   const start = prefix === null ? 0 : prefix[0].length;
-  const mptcp: MptcpMode = prefix === null ? "prefer" : prefix[1] === "tcp" ? "off" : "require";
+  const mptcp: ListenMode = prefix === null ? "prefer" : prefix[1] === "tcp" ? "off" : "require";
   const family: Family = prefix?.[2] === undefined ? undefined : prefix[2] === "4" ? 4 : 6;
 
   const [rawHost, portStart] = splitHost(text, start);
@@ -224,7 +224,7 @@ function parsePort(text: string, start: number, end: number): number {
 export interface AddressOptions {
   hostname?: string;
   port?: number;
-  mptcp: MptcpMode;
+  mptcp: ListenMode;
   family: Family;
 }
 

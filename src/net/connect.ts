@@ -30,6 +30,7 @@ import {
   type OpenedSocket,
   openStream,
   PEER_OF_CLIENT,
+  peerRequiredError,
   runtimeFallback,
 } from "../policy/fallback.ts";
 import type { ConnectMptcpOptions, MptcpConn } from "../types.ts";
@@ -58,7 +59,8 @@ interface Request extends Omit<ConnectMptcpOptions, "localPort"> {
  * @param options Where to connect to, or an address as "mptcp@example.com:443"; see `parseAddress`.
  * @returns The connection.
  * @throws {MptcpError} codes "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "ENOTFOUND" and others; when
- * several addresses were tried the message names each, and `cause.errors` has their errors.
+ * several addresses were tried the message names each, and `cause.errors` has their errors. With
+ * `mptcp: "require-peer"` code "ERR_MPTCP_PEER" when the connection is TCP; its `fallback` says why.
  * @throws {TypeError} when an option has the wrong type.
  * @throws {RangeError} when a port is not 0 to 65535.
  *
@@ -163,8 +165,16 @@ class Attempt implements Contender<MptcpConn> {
     const origin = fallback === null
       ? mptcpClientOrigin(fd, sockaddr, this.#request.netns)
       : { fallback, peer: PEER_OF_CLIENT };
+    const conn = new Conn(stream, sockaddr, origin);
+    if (this.#request.mptcp === "require-peer") this.#requirePeer(conn);
     this.#stream = null;
-    return new Conn(stream, sockaddr, origin);
+    return conn;
+  }
+
+  #requirePeer({ protocol, fallback }: Conn): void {
+    if (protocol === "mptcp") return;
+    const { hostname, port } = this.#target;
+    throw peerRequiredError(hostname, port, fallback);
   }
 
   /** Closes the socket unless it has become a connection. */

@@ -131,6 +131,7 @@ class Race<T extends Disposable> {
         syscall: "connect",
         address: hostname,
         port,
+        ...(first?.fallback !== undefined && { fallback: first.fallback }),
         cause: new AggregateError(errors),
       },
     );

@@ -51,7 +51,7 @@ const DEFAULT_BACKLOG = 511;
  * @returns The listener: an async iterable of connections.
  * @throws {MptcpError} codes "EADDRINUSE", "EADDRNOTAVAIL", "EACCES" (a port below 1024), "EMFILE",
  * "ENOTFOUND" (the name), "ENOPROTOOPT", "ERR_MPTCP_OFF", "ERR_MPTCP_UNSUPPORTED" and others when MPTCP is
- * required and not to be had.
+ * required but unavailable.
  * @throws {TypeError} when an option has the wrong type.
  * @throws {RangeError} when the port is not 0 to 65535.
  *

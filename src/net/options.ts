@@ -7,7 +7,7 @@
 import { addressOptions, checkHostname } from "./address.ts";
 import { checkSocketOptions } from "./socket_options.ts";
 import { show } from "../show.ts";
-import type { MptcpMode, SocketOptions } from "../types.ts";
+import type { ListenMode, MptcpMode, SocketOptions } from "../types.ts";
 
 /** The options that `listenMptcp` and `connectMptcp` share. */
 export interface CommonOptions {
@@ -23,14 +23,22 @@ export function givenOptions<T>(options: T | string): T | ReturnType<typeof addr
   throw new TypeError("Invalid options: expected an object or a string");
 }
 
-const MODES: readonly unknown[] = ["prefer", "require", "off"];
+const MODES: Readonly<Record<"listen" | "connect", readonly unknown[]>> = {
+  listen: ["prefer", "require", "off"] satisfies ListenMode[],
+  connect: ["prefer", "require", "require-peer", "off"] satisfies MptcpMode[],
+};
 
 /** Throws a `TypeError` for a common option of the wrong type. */
 export function checkCommonOptions(options: CommonOptions, role: "listen" | "connect"): void {
   const { mptcp, netns, socketOptions } = options;
-  if (mptcp !== undefined && !MODES.includes(mptcp)) {
+  if (mptcp !== undefined && !MODES[role].includes(mptcp)) {
+    const modes = MODES[role].map(show).join(", ").replace(/, (?=[^,]*$)/, " or ");
+    throw new TypeError(`Invalid mptcp: expected ${modes}, got ${show(mptcp)}`);
+  }
+  if (mptcp === "require-peer" && socketOptions?.fastOpen) {
     throw new TypeError(
-      `Invalid mptcp: expected "prefer", "require" or "off", got ${show(mptcp)}`,
+      'Invalid mptcp: "require-peer" does not work with socketOptions.fastOpen, which delays the ' +
+        'handshake until the first write: use "require", and check `protocol` after it',
     );
   }
   if (netns !== undefined) checkHostname(netns, "netns");

@@ -8,7 +8,7 @@ import { IPPROTO_MPTCP, IPPROTO_TCP } from "../../ffi/linux/abi.ts";
 import { ERRNO, errnoName } from "../../ffi/linux/errno.ts";
 import { getenv, libc } from "../../ffi/runtime.ts";
 import { MptcpError } from "../error.ts";
-import { check, openSocket, systemError } from "../poll/socket.ts";
+import { check, formatHostPort, openSocket, systemError } from "../poll/socket.ts";
 import type { Fallback, MptcpMode, Protocol } from "../types.ts";
 
 /** A new socket, and how it came to be what it is. */
@@ -63,7 +63,7 @@ export const PEER_OF_SERVER: Fallback = {
 export function openStream(domains: number[], mode: MptcpMode, netns?: string): OpenedSocket {
   const off = switchedOff(mode);
   if (off !== null) {
-    if (mode === "require") throw requiredError(off);
+    if (isRequired(mode)) throw requiredError(off);
     return openTcp(domains, off, netns);
   }
   let refusal = 0;
@@ -74,14 +74,14 @@ export function openStream(domains: number[], mode: MptcpMode, netns?: string): 
     refusal = fd;
   }
   const fallback = kernelFallback(refusal);
-  if (mode === "require") throw requiredError(fallback, -refusal);
+  if (isRequired(mode)) throw requiredError(fallback, -refusal);
   return openTcp(domains, fallback, netns);
 }
 
 /** Why sockets are the runtime's own on this platform. Throws where MPTCP is required. */
 export function runtimeFallback(platform: string, mode: MptcpMode = "prefer"): Fallback {
   const fallback = switchedOff(mode) ?? noPlatform(platform);
-  if (mode === "require") throw requiredError(fallback);
+  if (isRequired(mode)) throw requiredError(fallback);
   return fallback;
 }
 
@@ -128,11 +128,35 @@ export function kernelFallback(result: number): Fallback {
   };
 }
 
+function isRequired(mode: MptcpMode): boolean {
+  return mode === "require" || mode === "require-peer";
+}
+
 function requiredError(fallback: Fallback, errno?: number): MptcpError {
-  return new MptcpError(`MPTCP is required and not to be had. ${fallback.detail}`, {
+  return new MptcpError(`MPTCP is required but unavailable. ${fallback.detail}`, {
     code: fallback.code ?? (fallback.reason === "off" ? "ERR_MPTCP_OFF" : "ERR_MPTCP_UNSUPPORTED"),
+    fallback,
     ...(errno !== undefined && { errno, syscall: "socket" }),
   });
+}
+
+/**
+ * The error of a connection that has to use MPTCP and does not.
+ *
+ * @param fallback Why it is TCP; `null` where the kernel cannot tell whether it is.
+ */
+export function peerRequiredError(
+  address: string,
+  port: number,
+  fallback: Fallback | null,
+): MptcpError {
+  const why = fallback === null
+    ? "this kernel cannot tell whether the connection uses it. Linux 5.16 or later can"
+    : `the connection fell back to TCP. ${fallback.detail}`;
+  return new MptcpError(
+    `connect ${formatHostPort(address, port)}: MPTCP is required but ${why}`,
+    { code: "ERR_MPTCP_PEER", address, port, ...(fallback !== null && { fallback }) },
+  );
 }
 
 /** 0 if the kernel makes an MPTCP socket, or its refusal. */

@@ -10,7 +10,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { parseAddress } from "../../../mod.ts";
 import { type MptcpServer, serveMptcp, type ServeMptcpOptions } from "../../http/mod.ts";
 import { formatHostPort } from "../../poll/socket.ts";
-import type { MptcpMode } from "../../types.ts";
+import type { ListenMode } from "../../types.ts";
 import { type Arguments, UsageError } from "../args/arguments.ts";
 import type { Command } from "../args/command.ts";
 import { interruptedStatus, type Terminal } from "../ui/terminal.ts";
@@ -126,7 +126,7 @@ function readPem(option: string, file: string): string {
   throw new Error(`--${option}: ${file} is not in PEM`);
 }
 
-const MODES: readonly (readonly [option: string, mode: MptcpMode])[] = [
+const MODES: readonly (readonly [option: string, mode: ListenMode])[] = [
   ["mptcp", "prefer"],
   ["no-mptcp", "off"],
   ["require-mptcp", "require"],
