@@ -22,6 +22,16 @@ export function missingProgram(name: string): string | null {
   return found ? null : `${name} is not installed`;
 }
 
+/**
+ * A command as it runs in the network of the machine, with its name servers: the tests of root run in a
+ * namespace of their own, see run.ts.
+ */
+export function outside(command: readonly string[]): string[] {
+  const runner = process.env.MPTCP_TEST_OUTSIDE;
+  if (runner === undefined) return [...command];
+  return ["nsenter", "--target", runner, "--net", "--mount", ...command];
+}
+
 /** Why there can be no network namespaces here; `null` if there can. */
 export function missingNamespaces(): string | null {
   if (process.getuid?.() !== 0) return "network namespaces need root";

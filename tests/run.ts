@@ -2,15 +2,22 @@
  * Runs the tests on Deno and on Bun and prints a line of totals for each.
  *
  * `deno task test` runs all; arguments choose files or runtimes: `deno task test deno tests/conn_test.ts`.
+ * `--congestion=NAME` chooses the congestion control, cubic by default.
+ *
+ * Root gets a network namespace for each runtime, so that both run side by side: the counters of MPTCP,
+ * the sysctls and the ports belong to one run alone, and nothing of the machine is changed. Without
+ * root the runtimes run one after the other, in the network that they are in.
  *
  * @module
  */
 
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { parseArgs, stripVTControlCharacters } from "node:util";
 
 interface Totals {
   passed: number;
@@ -18,35 +25,100 @@ interface Totals {
   skipped: number;
 }
 
+type Runtime = "deno" | "bun";
+
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const BUN = `${ROOT}node_modules/.bin/bun`;
-const RUNTIMES = ["deno", "bun"] as const;
+const LABELS: Readonly<Record<Runtime, string>> = { deno: "Deno", bun: "Bun" };
 
-const chosen = RUNTIMES.filter((name) => process.argv.includes(name, 2));
-const files = process.argv.slice(2).filter((arg) => !chosen.includes(arg as "deno"));
-const totals = new Map<string, Totals>();
-for (const name of chosen.length > 0 ? chosen : RUNTIMES) {
-  totals.set(name, name === "deno" ? await testOnDeno() : await testOnBun());
-}
-for (const [name, { passed, failed, skipped }] of totals) {
-  const label = name === "deno" ? "Deno" : "Bun";
-  console.log(`${label}: ${passed} passed, ${failed} failed, ${skipped} skipped`);
-}
-process.exit([...totals.values()].some(({ failed }) => failed > 0) ? 1 : 0);
+const { values, positionals } = parseArgs({
+  options: { congestion: { type: "string", default: "cubic" } },
+  allowPositionals: true,
+});
+const runtimes = (["deno", "bun"] as const).filter((name) => positionals.includes(name));
+const chosen = runtimes.length > 0 ? runtimes : ["deno", "bun"] as const;
+const files = positionals.filter((arg) => !Object.hasOwn(LABELS, arg));
 
-async function testOnDeno(): Promise<Totals> {
+const isolated = canIsolate();
+const disallow = isolated ? allowCongestion() : () => {};
+const runs = chosen.map((name) => () => testOn(name));
+const all = isolated ? await Promise.all(runs.map((run) => run())) : await inTurn(runs);
+disallow();
+for (const [i, { passed, failed, skipped }] of all.entries()) {
+  console.log(`${LABELS[chosen[i]!]}: ${passed} passed, ${failed} failed, ${skipped} skipped`);
+}
+process.exit(all.some(({ failed }) => failed > 0) ? 1 : 0);
+
+async function inTurn<T>(tasks: readonly (() => Promise<T>)[]): Promise<T[]> {
+  const results: T[] = [];
+  for (const task of tasks) results.push(await task());
+  return results;
+}
+
+function canIsolate(): boolean {
+  const programs = ["unshare", "ip", "mount"];
+  const folders = (process.env.PATH ?? "").split(":");
+  return process.getuid?.() === 0 &&
+    programs.every((name) => folders.some((folder) => existsSync(`${folder}/${name}`)));
+}
+
+/**
+ * A namespace takes for its default only what is on a list of the whole machine. Puts there all that the
+ * machine has, and returns what restores the list.
+ */
+function allowCongestion(): () => void {
+  const [list, available] = ["allowed", "available"].map((kind) =>
+    `/proc/sys/net/ipv4/tcp_${kind}_congestion_control`
+  ) as [string, string];
+  const before = readFileSync(list, "utf8");
+  try {
+    writeFileSync(list, readFileSync(available));
+  } catch {
+    // Read-only, as in a container: the default of the machine may do, and if not the run says so.
+    return () => {};
+  }
+  return () => writeFileSync(list, before);
+}
+
+/**
+ * A command in a namespace of its own: loopback is up, `ip netns` has names of its own, and host names
+ * come from /etc/hosts alone, because no name server can be reached.
+ */
+function inNamespace(command: readonly string[]): string[] {
+  const script = [
+    "mkdir -p /run/netns && mount -t tmpfs none /run/netns",
+    'sed "s/^hosts:.*/hosts: files/" /etc/nsswitch.conf > /run/netns/.nsswitch',
+    "mount --bind /run/netns/.nsswitch /etc/nsswitch.conf && rm /run/netns/.nsswitch",
+    "ip link set lo up",
+    'echo "$CONGESTION" > /proc/sys/net/ipv4/tcp_congestion_control',
+    'exec "$@"',
+  ].join("\n");
+  return ["unshare", "--net", "--mount", "sh", "-ec", script, "sh", ...command];
+}
+
+function commandOf(name: Runtime): string[] {
+  if (name === "bun") return [BUN, "test", ...(files.length > 0 ? files : ["tests"])];
   // Snippets of documentation are tests too; README.md has programs, which docs_test.ts runs.
   const paths = files.length > 0 ? files : ["tests", "mod.ts", "src", "--doc"];
-  const options = ["test", "-A", "--preload", "tests/preload.ts"];
-  const [status, output] = await runTeed(process.execPath, [...options, ...paths]);
-  const [, passed, failed] = /\| (\d+) passed.*? \| (\d+) failed/.exec(output) ?? [];
-  const skipped = /\| (\d+) ignored/.exec(output)?.[1];
-  return toTotals(status, passed, failed, skipped);
+  // `deno task check` has checked the types.
+  return [process.execPath, "test", "-A", "--no-check", "--preload", "tests/preload.ts", ...paths];
 }
 
-async function testOnBun(): Promise<Totals> {
-  if (!existsSync(BUN)) throw new Error("Bun is not installed: run `deno install`");
-  const [status, output] = await runTeed(BUN, ["test", ...(files.length > 0 ? files : ["tests"])]);
+async function testOn(name: Runtime): Promise<Totals> {
+  if (name === "bun" && !existsSync(BUN)) {
+    throw new Error("Bun is not installed: run `deno install`");
+  }
+  const command = commandOf(name);
+  const [status, output] = await runTeed(name, isolated ? inNamespace(command) : command);
+  return name === "deno" ? totalsOfDeno(status, output) : totalsOfBun(status, output);
+}
+
+function totalsOfDeno(status: number, output: string): Totals {
+  const [, passed, failed] = /\| (\d+) passed.*? \| (\d+) failed/.exec(output) ?? [];
+  return toTotals(status, passed, failed, /\| (\d+) ignored/.exec(output)?.[1]);
+}
+
+function totalsOfBun(status: number, output: string): Totals {
   const count = (what: string) => new RegExp(`^ (\\d+) ${what}$`, "m").exec(output)?.[1];
   return toTotals(status, count("pass"), count("fail"), count("skip"));
 }
@@ -67,17 +139,25 @@ function toTotals(
   return totals;
 }
 
-/** Runs a program with its output shown as it comes; gives its status and output without colours. */
-async function runTeed(command: string, args: string[]): Promise<[status: number, output: string]> {
-  const child = spawn(command, args, { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
+/** Runs a program with its lines shown as they come; gives its status and output without colours. */
+async function runTeed(name: Runtime, command: string[]): Promise<[number, string]> {
+  const child = spawn(command[0]!, command.slice(1), {
+    cwd: ROOT,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: {
+      ...process.env,
+      CONGESTION: values.congestion,
+      ...(isolated && { MPTCP_TEST_OUTSIDE: String(process.pid) }),
+    },
+  });
+  const prefix = chosen.length > 1 && isolated ? `${name.padEnd(4)} | ` : "";
   let output = "";
-  for (const name of ["stdout", "stderr"] as const) {
-    child[name].on("data", (chunk: Uint8Array) => {
-      process[name].write(chunk);
-      output += new TextDecoder().decode(chunk);
+  for (const stream of ["stdout", "stderr"] as const) {
+    createInterface({ input: child[stream] }).on("line", (line) => {
+      process[stream].write(`${prefix}${line}\n`);
+      output += `${stripVTControlCharacters(line)}\n`;
     });
   }
   const [status] = await once(child, "close");
-  // deno-lint-ignore no-control-regex
-  return [(status as number | null) ?? 1, output.replace(/\x1b\[[\d;]*m/g, "")];
+  return [(status as number | null) ?? 1, output];
 }

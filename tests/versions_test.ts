@@ -5,7 +5,7 @@ import process from "node:process";
 import { mptcpSupport } from "../mod.ts";
 import { createSigned, noCertificate } from "./certificate.ts";
 import { settledFds, test } from "./harness.ts";
-import { missingProgram, ROOT, runToEnd } from "./processes.ts";
+import { missingProgram, outside, ROOT, runToEnd } from "./processes.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const README = readFileSync(`${ROOT}README.md`, "utf8");
@@ -40,11 +40,11 @@ async function install(title: string): Promise<string> {
   const folder = `${cache}/mptcp-tests/${name}-${version}`;
   const program = `${folder}/node_modules/.bin/${name}`;
   if (!existsSync(program)) {
-    const { status, stderr } = await runToEnd([
+    const { status, stderr } = await runToEnd(outside([
       ..."npm install --silent --no-audit --no-fund --prefix".split(" "),
       folder,
       `${name}@${version}`,
-    ]);
+    ]));
     assertEquals(status, 0, stderr);
   }
   return program;
