@@ -35,8 +35,9 @@ import {
 import { ERRNO } from "../ffi/linux/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { encodeSockaddr, parseIp } from "../ffi/linux/sockaddr.ts";
-import { check, getOption, setIntOption, takeSocketError } from "../src/poll/socket.ts";
+import { getOption, setIntOption, takeSocketError } from "../src/poll/socket.ts";
 import type { Result } from "./rows.ts";
+import { check } from "../src/error.ts";
 
 const STALL_MS = 10_000;
 const BULK_SIZE = 256 * 1024;

@@ -1,9 +1,11 @@
 /**
- * The error that this module throws.
+ * The error that this module throws, and how its parts make one.
  *
  * @module
  */
 
+import { ERRNO, errnoClass, errnoName, errnoText } from "../ffi/linux/errno.ts";
+import { formatHostPort } from "./show.ts";
 import type { Fallback } from "./types.ts";
 
 /** What an {@linkcode MptcpError} carries beside its message. */
@@ -73,4 +75,81 @@ export class MptcpError extends Error {
     if (options.port !== undefined) this.port = options.port;
     if (options.fallback !== undefined) this.fallback = options.fallback;
   }
+}
+
+/** What a failed call was about, and what to do. */
+export interface ErrorContext {
+  address?: string;
+  port?: number;
+  /** What the call was for, as "listen"; the name of the call where left out. */
+  operation?: string;
+  /** A sentence that says what to do. */
+  advice?: string;
+  cause?: unknown;
+}
+
+/** The error for a negative result of a system call: "connect 127.0.0.1:1: Connection refused (os error 111)". */
+export function systemError(
+  syscall: string,
+  result: number,
+  context: ErrorContext = {},
+): MptcpError {
+  const errno = -result;
+  const { address, port, operation = syscall, advice, cause } = context;
+  const code = errnoName(errno);
+  const where = address === undefined ? "" : ` ${formatHostPort(address, port)}`;
+  const via = operation === syscall ? "" : `${syscall}: `;
+  const hint = advice === undefined ? "" : `. ${advice}`;
+  return new MptcpError(`${operation}${where}: ${via}${errnoText(errno)}${hint}`, {
+    name: errnoClass(code),
+    code,
+    errno,
+    syscall,
+    ...(address !== undefined && { address }),
+    ...(port !== undefined && { port }),
+    ...(cause !== undefined && { cause }),
+  });
+}
+
+/** Throws unless the result of a call is its success. */
+export function check(syscall: string, result: number, context?: ErrorContext): number {
+  if (result < 0) throw systemError(syscall, result, context);
+  return result;
+}
+
+/** "Bad resource ID", as Deno says of what is closed. */
+export function closedError(message = "Bad resource ID"): MptcpError {
+  return new MptcpError(message, { name: "BadResource", code: "EBADF", errno: ERRNO.EBADF });
+}
+
+/** Rejects operations that wait while their connection is closed. */
+export function interruptedError(): MptcpError {
+  return new MptcpError("operation canceled", {
+    name: "Interrupted",
+    code: "EINTR",
+    errno: ERRNO.EINTR,
+  });
+}
+
+/** Rejects an accept while another waits. */
+export function busyError(): MptcpError {
+  return new MptcpError("Another accept task is ongoing", { name: "Busy", code: "EBUSY" });
+}
+
+/** For what exists, and not here. */
+export function unsupportedError(message: string): MptcpError {
+  return new MptcpError(message, { name: "NotSupported", code: "ERR_UNSUPPORTED" });
+}
+
+/** What this machine is short of, and may have again soon. */
+const SHORTAGES: ReadonlySet<number | undefined> = new Set([
+  ERRNO.EMFILE,
+  ERRNO.ENFILE,
+  ERRNO.ENOBUFS,
+  ERRNO.ENOMEM,
+]);
+
+/** Whether an error is about this machine's descriptors or memory. */
+export function isShortage(error: unknown): boolean {
+  return error instanceof MptcpError && SHORTAGES.has(error.errno);
 }

@@ -1,5 +1,5 @@
 /**
- * Values in error messages.
+ * How values and addresses look in messages.
  *
  * @module
  */
@@ -12,4 +12,10 @@ export function show(value: unknown): string {
     return Array.isArray(value) ? "an array" : "an object";
   }
   return typeof value === "function" ? "a function" : String(value);
+}
+
+/** "127.0.0.1:80", "[::1]:80". */
+export function formatHostPort(hostname: string, port?: number): string {
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  return port === undefined ? host : `${host}:${port}`;
 }

@@ -16,7 +16,6 @@ import { explainRefusal } from "../src/cli/netcat/options.ts";
 import { Shuttle } from "../src/cli/netcat/shuttle.ts";
 import type { Terminal } from "../src/cli/ui/terminal.ts";
 import { listenRange } from "../src/net/listen_range.ts";
-import { formatHostPort } from "../src/poll/socket.ts";
 import { mptcp, mptcpCommand, noTerminal, RunningCli, TerminalSession } from "./cli.ts";
 import { stubLibc } from "./faults.ts";
 import { openFds, settledFds, test } from "./harness.ts";
@@ -31,6 +30,7 @@ import {
   readUpTo,
   writeAll,
 } from "./sockets.ts";
+import { formatHostPort } from "../src/show.ts";
 
 const noMptcp = mptcpSupport().fallback?.detail ?? null;
 

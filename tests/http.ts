@@ -6,9 +6,9 @@
 
 import { connectMptcp } from "../mod.ts";
 import type { MptcpServer, ServeMptcpInfo } from "../src/http/mod.ts";
-import { formatHostPort } from "../src/poll/socket.ts";
 import { runToEnd } from "./processes.ts";
 import { bytesOf, readToEnd } from "./sockets.ts";
+import { formatHostPort } from "../src/show.ts";
 
 /** Both engines, by which most tests run. */
 export const ENGINES = ["native", "node"] as const;

@@ -45,7 +45,6 @@ export const NLM_F_CAPPED = 0x100;
 export const NLM_F_ACK_TLVS = 0x200;
 export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
-export const NLMSG_OVERRUN = 4;
 export const NLMSGERR_ATTR_MSG = 1;
 
 // linux/genetlink.h
@@ -118,7 +117,6 @@ export const MPTCP_EVENT_LISTENER_CLOSED = 16;
 
 // enum mptcp_event_attr. Ports are in network order here.
 export const MPTCP_ATTR_TOKEN = 1;
-export const MPTCP_ATTR_FAMILY = 2;
 export const MPTCP_ATTR_LOC_ID = 3;
 export const MPTCP_ATTR_REM_ID = 4;
 export const MPTCP_ATTR_SADDR4 = 5;
@@ -133,7 +131,6 @@ export const MPTCP_ATTR_ERROR = 12;
 export const MPTCP_ATTR_FLAGS = 13;
 export const MPTCP_ATTR_IF_IDX = 15;
 export const MPTCP_ATTR_RESET_REASON = 16;
-export const MPTCP_ATTR_RESET_FLAGS = 17;
 export const MPTCP_ATTR_SERVER_SIDE = 18;
 /** Bits of `MPTCP_ATTR_FLAGS`, since 6.18. */
 export const MPTCP_PM_EV_FLAG_DENY_JOIN_ID0 = 1;

@@ -5,7 +5,7 @@
  */
 
 import { connectMptcp, type ConnectMptcpOptions, type MptcpConn, MptcpError } from "../../mod.ts";
-import { formatHostPort } from "../poll/socket.ts";
+import { formatHostPort } from "../show.ts";
 
 /** Connects, for that many seconds at most, or until the signal. */
 export async function dial(

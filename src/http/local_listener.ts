@@ -21,8 +21,9 @@ import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { encodeAbstractSockaddr, encodeSockaddr } from "../../ffi/linux/sockaddr.ts";
 import { type Reactor, reactor, Source } from "../poll/reactor.ts";
-import { check, getOption, isInterrupted, localSockaddr, toNetAddr } from "../poll/socket.ts";
+import { getOption, isInterrupted, localSockaddr, toNetAddr } from "../poll/socket.ts";
 import { Stream } from "../poll/fd.ts";
+import { check } from "../error.ts";
 
 const BACKLOG = 511;
 const LOOPBACK = new Uint8Array([127, 0, 0, 1]);

@@ -10,10 +10,10 @@ import type { NodeServer } from "../../ffi/http.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { Listener } from "../net/listener.ts";
-import { formatHostPort } from "../poll/socket.ts";
 import { type Engine, EngineRefusal, type Job, tlsOf } from "./engine.ts";
 import { sendResponse, toRequest } from "./fetch_adapter.ts";
 import { type ServeContext, ServeInfo } from "./serve_info.ts";
+import { formatHostPort } from "../show.ts";
 
 /** How long accepting rests when it fails, as when no descriptor is left, in milliseconds. */
 const ACCEPT_PAUSE = 50;

@@ -6,9 +6,9 @@
 
 import { F_DUPFD_CLOEXEC } from "../../ffi/linux/abi.ts";
 import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
-import { MptcpError } from "../error.ts";
+import { isShortage, MptcpError } from "../error.ts";
 import { listenMptcp } from "../net/listen.ts";
-import { formatHostPort, isShortage } from "../poll/socket.ts";
+import { formatHostPort } from "../show.ts";
 import type { Fallback, MptcpListener, NetAddr, Protocol } from "../types.ts";
 import { ConnectionTable } from "./connections.ts";
 import { isDeaf } from "./deafness.ts";

@@ -19,8 +19,9 @@ import {
 } from "../../ffi/linux/abi.ts";
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
+import { systemError } from "../error.ts";
 import type { MptcpInfo, MptcpInfoFlags } from "./info_types.ts";
-import { getIntOption, getOption, openSocket, systemError } from "../poll/socket.ts";
+import { getIntOption, getOption, openSocket } from "../poll/socket.ts";
 import { StructReader } from "./struct_reader.ts";
 import type { Protocol } from "../types.ts";
 

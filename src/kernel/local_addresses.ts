@@ -16,7 +16,8 @@ import {
 } from "../../ffi/linux/abi_netlink.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { formatIp } from "../../ffi/linux/sockaddr.ts";
-import { check, inNetns } from "../poll/socket.ts";
+import { inNetns } from "../poll/socket.ts";
+import { check } from "../error.ts";
 import type { HostAddress } from "./types.ts";
 import { Attributes } from "../netlink/attributes.ts";
 import type { Message } from "../netlink/message.ts";

@@ -12,7 +12,8 @@ import type { MptcpError } from "../error.ts";
 import { AttributeBuilder, type Attributes } from "../netlink/attributes.ts";
 import { decodeGeneric, encodeGeneric, type Family, lookUpFamily } from "../netlink/generic.ts";
 import { NetlinkSocket, type Reply } from "../netlink/socket.ts";
-import { type ErrorContext, setIntOption, systemError } from "../poll/socket.ts";
+import { setIntOption } from "../poll/socket.ts";
+import { type ErrorContext, systemError } from "../error.ts";
 
 /** linux/mptcp_pm.h: `MPTCP_PM_NAME` and `MPTCP_PM_EV_GRP_NAME`. */
 const FAMILY = "mptcp_pm";

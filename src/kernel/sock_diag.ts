@@ -27,9 +27,9 @@ import {
   TCP_FIN_WAIT2,
 } from "../../ffi/linux/abi_netlink.ts";
 import { encodeSockaddr, sockaddrAddress } from "../../ffi/linux/sockaddr.ts";
-import { check } from "../poll/socket.ts";
 import { AttributeBuilder, Attributes } from "../netlink/attributes.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
+import { check } from "../error.ts";
 
 /** The two ends of a connection, as sockaddrs of one family. */
 export interface Ends {

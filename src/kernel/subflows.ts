@@ -16,8 +16,9 @@ import {
 } from "../../ffi/linux/abi.ts";
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
-import { getOption, systemError, toNetAddr } from "../poll/socket.ts";
+import { getOption, toNetAddr } from "../poll/socket.ts";
 import { decodeTcpInfo, TCP_INFO_LENGTH } from "./tcp_info.ts";
+import { systemError } from "../error.ts";
 import type { Subflow } from "../types.ts";
 
 /** The subflows that most connections can have: the first, and as many as the limits allow. */

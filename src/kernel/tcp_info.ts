@@ -15,8 +15,9 @@ import {
   TCPI_OPT_TIMESTAMPS,
   TCPI_OPT_WSCALE,
 } from "../../ffi/linux/abi.ts";
+import { check } from "../error.ts";
 import type { TcpCaState, TcpInfo, TcpOptions, TcpState } from "./info_types.ts";
-import { check, getOption } from "../poll/socket.ts";
+import { getOption } from "../poll/socket.ts";
 import { StructReader } from "./struct_reader.ts";
 
 /** Longer than the struct is today: the kernel copies what it has, and says how much. */

@@ -8,8 +8,8 @@ import { AF_INET, AF_INET6 } from "../../ffi/linux/abi.ts";
 import { eaiError } from "../../ffi/linux/errno.ts";
 import { isNetDenied, libc } from "../../ffi/runtime.ts";
 import { decodeSockaddr, encodeSockaddr, parseIp } from "../../ffi/linux/sockaddr.ts";
-import { MptcpError } from "../error.ts";
-import { check, formatHostPort } from "../poll/socket.ts";
+import { check, MptcpError } from "../error.ts";
+import { formatHostPort } from "../show.ts";
 import type { ListenMode, SocketAddress } from "../types.ts";
 
 /** An IP address and port to bind or connect to. */

@@ -6,20 +6,15 @@
 
 import { SO_KEEPALIVE, SOL_SOCKET, SOL_TCP, TCP_NODELAY } from "../../ffi/linux/abi.ts";
 import { readMptcpInfo, wireProtocol } from "../kernel/info.ts";
+import { check, closedError } from "../error.ts";
 import type { MptcpInfo } from "../kernel/info_types.ts";
 import type { Origin } from "../policy/fallback.ts";
-import { check, localSockaddr, setIntOption, toNetAddr } from "../poll/socket.ts";
-import { closedError, type Stream } from "../poll/fd.ts";
+import { localSockaddr, setIntOption, toNetAddr } from "../poll/socket.ts";
+import type { Stream } from "../poll/fd.ts";
 import { ConnStreams } from "./streams.ts";
 import { readSubflows } from "../kernel/subflows.ts";
 import { readTcpInfo } from "../kernel/tcp_info.ts";
 import type { Fallback, MptcpConn, NetAddr, Protocol, Subflow } from "../types.ts";
-
-/** What is left of a connection that is closed. */
-interface Remains {
-  readonly protocol: Protocol | "unknown";
-  readonly fallback: Fallback | null;
-}
 
 /** {@linkcode MptcpConn} on a descriptor of this process. */
 export class Conn implements MptcpConn {

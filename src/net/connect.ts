@@ -18,12 +18,12 @@ import {
 } from "./address.ts";
 import { mptcpClientOrigin } from "../policy/blackhole.ts";
 import { Conn } from "./conn.ts";
-import { MptcpError } from "../error.ts";
+import { check, MptcpError, systemError } from "../error.ts";
 import { abortable, type Contender, happyEyeballs, interleave } from "./happy_eyeballs.ts";
 import { checkBoolean, checkCommonOptions, checkInteger, givenOptions } from "./options.ts";
 import { reactor } from "../poll/reactor.ts";
 import { connectByRuntime } from "./runtime_tcp.ts";
-import { check, formatHostPort, setIntOption, systemError } from "../poll/socket.ts";
+import { setIntOption } from "../poll/socket.ts";
 import { applySocketOptions } from "./socket_options.ts";
 import { Stream } from "../poll/fd.ts";
 import {
@@ -33,6 +33,7 @@ import {
   peerRequiredError,
   runtimeFallback,
 } from "../policy/fallback.ts";
+import { formatHostPort } from "../show.ts";
 import type { ConnectMptcpOptions, MptcpConn } from "../types.ts";
 
 /** Options that have been checked. */

@@ -7,7 +7,7 @@
 
 import { clearTimeout, setTimeout } from "node:timers";
 import { MptcpError } from "../error.ts";
-import { formatHostPort } from "../poll/socket.ts";
+import { formatHostPort } from "../show.ts";
 
 /** One attempt at one address. */
 export interface Contender<T extends Disposable> {

@@ -27,9 +27,10 @@ import {
 import { Listener } from "./listener.ts";
 import { checkBoolean, checkCommonOptions, checkInteger, givenOptions } from "./options.ts";
 import { listenByRuntime } from "./runtime_tcp.ts";
-import { check, type ErrorContext, setIntOption } from "../poll/socket.ts";
+import { setIntOption } from "../poll/socket.ts";
 import { applySocketOptions } from "./socket_options.ts";
 import { openStream, runtimeFallback } from "../policy/fallback.ts";
+import { check, type ErrorContext } from "../error.ts";
 import type { ListenMptcpOptions, MptcpListener } from "../types.ts";
 
 const DEFAULT_BACKLOG = 511;

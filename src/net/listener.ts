@@ -15,10 +15,10 @@ import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { AcceptIterator } from "./accept_iterator.ts";
 import { Conn } from "./conn.ts";
-import { MptcpError } from "../error.ts";
+import { busyError, closedError, type MptcpError, systemError } from "../error.ts";
 import { type Reactor, reactor, Source } from "../poll/reactor.ts";
-import { localSockaddr, setIntOption, systemError, toNetAddr } from "../poll/socket.ts";
-import { closedError, Stream } from "../poll/fd.ts";
+import { localSockaddr, setIntOption, toNetAddr } from "../poll/socket.ts";
+import { Stream } from "../poll/fd.ts";
 import { type OpenedSocket, type Origin, PEER_OF_SERVER } from "../policy/fallback.ts";
 import type {
   Fallback,
@@ -152,10 +152,6 @@ class Acceptor extends Source {
     if (this.#waiting !== null) this.#take().reject(closedError("Listener has been closed"));
     return fd;
   }
-}
-
-function busyError(): MptcpError {
-  return new MptcpError("Another accept task is ongoing", { name: "Busy", code: "EBUSY" });
 }
 
 function acceptError(result: number): MptcpError {

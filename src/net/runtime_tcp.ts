@@ -17,11 +17,10 @@ import {
 import { AcceptIterator } from "./accept_iterator.ts";
 import type { Family } from "./address.ts";
 import { notBytes } from "./conn.ts";
-import { MptcpError } from "../error.ts";
+import { closedError, MptcpError, unsupportedError } from "../error.ts";
 import type { CommonOptions } from "./options.ts";
-import { formatHostPort } from "../poll/socket.ts";
-import { closedError } from "../poll/fd.ts";
 import { ConnStreams } from "./streams.ts";
+import { formatHostPort } from "../show.ts";
 import type { MptcpInfo } from "../kernel/info_types.ts";
 import type {
   Fallback,
@@ -102,10 +101,6 @@ function refusedError(option: string): MptcpError {
     ? `${runtime}'s own TCP cannot choose the address family of a name: give an IP address`
     : `${runtime}'s own TCP, which stands in for MPTCP here, has no ${option}: leave it out`;
   return unsupportedError(message);
-}
-
-function unsupportedError(message: string): MptcpError {
-  return new MptcpError(message, { name: "NotSupported", code: "ERR_UNSUPPORTED" });
 }
 
 /** The runtime's error as this module's; what is not about the network stays as it is. */

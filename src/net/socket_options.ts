@@ -38,7 +38,8 @@ import {
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { show } from "../show.ts";
-import { encodeLinger, systemError } from "../poll/socket.ts";
+import { encodeLinger } from "../poll/socket.ts";
+import { systemError } from "../error.ts";
 import type { KeepAlive, Protocol, SocketOptions } from "../types.ts";
 
 /** The socket that options are set on. */

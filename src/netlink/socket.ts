@@ -21,8 +21,9 @@ import {
 } from "../../ffi/linux/abi_netlink.ts";
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
-import { check, inNetns, isInterrupted, setIntOption, systemError } from "../poll/socket.ts";
+import { inNetns, isInterrupted, setIntOption } from "../poll/socket.ts";
 import { encodeMessage, type Message, outcomeOf, parseMessages } from "./message.ts";
+import { check, systemError } from "../error.ts";
 
 /** What came of a request. */
 export interface Reply {

@@ -9,11 +9,12 @@ import { receiveDatagram } from "../netlink/socket.ts";
 import { mptcpConnections } from "../kernel/sock_diag.ts";
 import { decodeMptcpInfo } from "../kernel/info.ts";
 import { type Reactor, reactor, Source } from "../poll/reactor.ts";
-import { systemError, toNetAddr } from "../poll/socket.ts";
+import { toNetAddr } from "../poll/socket.ts";
 import { listEndpoints } from "../kernel/endpoints.ts";
 import { decodeEvents } from "./events.ts";
 import { KernelPathManager, refusal } from "../kernel/mptcp_pm.ts";
 import { getLimits } from "../kernel/limits.ts";
+import { systemError } from "../error.ts";
 import type { MptcpConnection, MptcpEvent, StateEvent } from "./types.ts";
 
 /** Events as they come; leaving the loop or closing it ends the subscription. */

@@ -7,8 +7,9 @@
 import { IPPROTO_MPTCP, IPPROTO_TCP } from "../../ffi/linux/abi.ts";
 import { ERRNO, errnoName } from "../../ffi/linux/errno.ts";
 import { getenv, libc } from "../../ffi/runtime.ts";
-import { MptcpError } from "../error.ts";
-import { check, formatHostPort, openSocket, systemError } from "../poll/socket.ts";
+import { check, MptcpError, systemError } from "../error.ts";
+import { openSocket } from "../poll/socket.ts";
+import { formatHostPort } from "../show.ts";
 import type { Fallback, MptcpMode, Protocol } from "../types.ts";
 
 /** A new socket, and how it came to be what it is. */

@@ -10,9 +10,9 @@
 import { MSG_NOSIGNAL, SHUT_WR } from "../../ffi/linux/abi.ts";
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
-import { MptcpError } from "../error.ts";
+import { closedError, interruptedError, systemError } from "../error.ts";
 import { type Reactor, reactor, Source } from "./reactor.ts";
-import { isInterrupted, systemError, takeSocketError } from "./socket.ts";
+import { isInterrupted, takeSocketError } from "./socket.ts";
 
 /** An operation that waits: the call to make again, and its promise. */
 interface Operation {
@@ -23,20 +23,6 @@ interface Operation {
 }
 
 const NO_BUF = new Uint8Array(0);
-
-/** "Bad resource ID", as Deno says of what is closed. */
-export function closedError(message = "Bad resource ID"): MptcpError {
-  return new MptcpError(message, { name: "BadResource", code: "EBADF", errno: ERRNO.EBADF });
-}
-
-/** What becomes of operations that wait while their connection is closed. */
-function interruptedError(): MptcpError {
-  return new MptcpError("operation canceled", {
-    name: "Interrupted",
-    code: "EINTR",
-    errno: ERRNO.EINTR,
-  });
-}
 
 /** The larger of two blocks is split by the kernel anyhow; an ssize_t is read as 32 bits. */
 const MAX_LENGTH = 1 << 30;

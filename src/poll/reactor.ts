@@ -29,8 +29,8 @@ import { createWaker, libc } from "../../ffi/runtime.ts";
 import { nextTurn } from "../../ffi/turn.ts";
 import type { Waker } from "../../ffi/waker.ts";
 import { Coalescing, PAUSE } from "./coalescing.ts";
-import { check } from "./socket.ts";
 import { Spin } from "./spin.ts";
+import { check } from "../error.ts";
 
 /** A descriptor whose operations may have to wait. Subclasses hold the operations. */
 export abstract class Source {

@@ -18,57 +18,11 @@ import {
   sockaddr_storage,
   SOL_SOCKET,
 } from "../../ffi/linux/abi.ts";
-import { ERRNO, errnoClass, errnoName, errnoText } from "../../ffi/linux/errno.ts";
+import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { decodeSockaddr } from "../../ffi/linux/sockaddr.ts";
-import { MptcpError } from "../error.ts";
+import { check } from "../error.ts";
 import type { NetAddr } from "../types.ts";
-
-/** What a failed call was about, and what to do. */
-export interface ErrorContext {
-  address?: string;
-  port?: number;
-  /** What the call was for, as "listen"; the name of the call where left out. */
-  operation?: string;
-  /** A sentence that says what to do. */
-  advice?: string;
-  cause?: unknown;
-}
-
-/** The error for a negative result of a system call: "connect 127.0.0.1:1: Connection refused (os error 111)". */
-export function systemError(
-  syscall: string,
-  result: number,
-  context: ErrorContext = {},
-): MptcpError {
-  const errno = -result;
-  const { address, port, operation = syscall, advice, cause } = context;
-  const code = errnoName(errno);
-  const where = address === undefined ? "" : ` ${formatHostPort(address, port)}`;
-  const via = operation === syscall ? "" : `${syscall}: `;
-  const hint = advice === undefined ? "" : `. ${advice}`;
-  return new MptcpError(`${operation}${where}: ${via}${errnoText(errno)}${hint}`, {
-    name: errnoClass(code),
-    code,
-    errno,
-    syscall,
-    ...(address !== undefined && { address }),
-    ...(port !== undefined && { port }),
-    ...(cause !== undefined && { cause }),
-  });
-}
-
-/** "127.0.0.1:80", "[::1]:80". */
-export function formatHostPort(hostname: string, port?: number): string {
-  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-  return port === undefined ? host : `${host}:${port}`;
-}
-
-/** Throws unless the result of a call is its success. */
-export function check(syscall: string, result: number, context?: ErrorContext): number {
-  if (result < 0) throw systemError(syscall, result, context);
-  return result;
-}
 
 /** `socket(2)` for a non-blocking stream, in a network namespace if one is named; fd or `-errno`. */
 export function openSocket(domain: number, protocol: number, netns?: string): number {
@@ -171,17 +125,4 @@ export function inNetns<T>(netns: string | undefined, action: () => T): T {
 /** True for the errno of a call that should simply be made again. */
 export function isInterrupted(result: number): boolean {
   return result === -ERRNO.EINTR;
-}
-
-/** What this machine is short of, and may have again soon. */
-const SHORTAGES: ReadonlySet<number | undefined> = new Set([
-  ERRNO.EMFILE,
-  ERRNO.ENFILE,
-  ERRNO.ENOBUFS,
-  ERRNO.ENOMEM,
-]);
-
-/** Whether an error is about this machine's descriptors or memory. */
-export function isShortage(error: unknown): boolean {
-  return error instanceof MptcpError && SHORTAGES.has(error.errno);
 }

@@ -5,8 +5,8 @@
  */
 
 import { clearTimeout, setImmediate, setTimeout } from "node:timers";
-import { MptcpError } from "../error.ts";
-import { formatHostPort, isShortage } from "../poll/socket.ts";
+import { isShortage, MptcpError } from "../error.ts";
+import { formatHostPort } from "../show.ts";
 import type { MptcpConn, MptcpListener } from "../types.ts";
 import { type Backend, Backends } from "./backends.ts";
 import { listenOnAll } from "./fronts.ts";

@@ -11,9 +11,10 @@
 
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import { reactor } from "../poll/reactor.ts";
-import { systemError, takeSocketError } from "../poll/socket.ts";
+import { takeSocketError } from "../poll/socket.ts";
 import type { Stream } from "../poll/fd.ts";
 import { givePipe, isPlainTcp, leavePipes, type Pipe, takePipe, usePipes } from "./pipes.ts";
+import { systemError } from "../error.ts";
 
 /** The sides of a connection. */
 export type SideName = "client" | "backend";

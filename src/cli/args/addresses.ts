@@ -6,7 +6,7 @@
 
 import { parseAddress } from "../../../mod.ts";
 import { type AddressOptions, optionsAt } from "../../net/address.ts";
-import { formatHostPort } from "../../poll/socket.ts";
+import { formatHostPort } from "../../show.ts";
 import type { Fallback, SocketAddress } from "../../types.ts";
 import { UsageError } from "./arguments.ts";
 

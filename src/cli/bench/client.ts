@@ -5,7 +5,7 @@
  */
 
 import { connectMptcp } from "../../../mod.ts";
-import { formatHostPort } from "../../poll/socket.ts";
+import { formatHostPort } from "../../show.ts";
 import type { ConnectMptcpOptions, MptcpConn } from "../../types.ts";
 import { type Arguments, UsageError } from "../args/arguments.ts";
 import type { Command } from "../args/command.ts";

@@ -5,7 +5,7 @@
  */
 
 import { listenMptcp } from "../../../mod.ts";
-import { formatHostPort } from "../../poll/socket.ts";
+import { formatHostPort } from "../../show.ts";
 import type { MptcpConn, MptcpListener } from "../../types.ts";
 import type { Arguments } from "../args/arguments.ts";
 import type { Command } from "../args/command.ts";

@@ -6,7 +6,7 @@
  */
 
 import type { MptcpClientConnection } from "../../http/mod.ts";
-import { formatHostPort } from "../../poll/socket.ts";
+import { formatHostPort } from "../../show.ts";
 import type { NetAddr } from "../../types.ts";
 import { formatBytes, formatRate } from "../ui/units.ts";
 import type { GetRequest } from "./request.ts";

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { formatHostPort } from "../../poll/socket.ts";
 import type { MptcpEvent, PathAddress } from "../../path_manager/mod.ts";
 import { count } from "../ui/units.ts";
+import { formatHostPort } from "../../show.ts";
 
 /** A token as `ss` and `ip mptcp` show it. */
 export function tokenText(token: number): string {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { formatHostPort } from "../../show.ts";
 import type { NetAddr } from "../../types.ts";
 import type {
   ProxyBackend,
@@ -12,7 +13,6 @@ import type {
   ProxySide,
   ProxyStats,
 } from "../../proxy/types.ts";
-import { formatHostPort } from "../../poll/socket.ts";
 import type { Terminal } from "../ui/terminal.ts";
 
 /** What is told beside connections. */

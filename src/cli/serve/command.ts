@@ -9,7 +9,7 @@ import { networkInterfaces } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseAddress } from "../../../mod.ts";
 import { type MptcpServer, serveMptcp, type ServeMptcpOptions } from "../../http/mod.ts";
-import { formatHostPort } from "../../poll/socket.ts";
+import { formatHostPort } from "../../show.ts";
 import type { ListenMode } from "../../types.ts";
 import { type Arguments, UsageError } from "../args/arguments.ts";
 import type { Command } from "../args/command.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { formatHostPort } from "../../poll/socket.ts";
+import { formatHostPort } from "../../show.ts";
 import type { NetAddr, Subflow } from "../../types.ts";
 import { tableLines } from "./table.ts";
 import type { Styles } from "./terminal.ts";
