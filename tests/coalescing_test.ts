@@ -72,7 +72,7 @@ const turn = () => new Promise<void>((resolve) => nextTurn(resolve));
 /** A read that waits while data gathers. */
 async function readGathering(conn: MptcpConn): Promise<{ answer: Promise<number | null> }> {
   const answer = conn.read(new Uint8Array(1024));
-  becomeDue(reactor().coalescing);
+  becomeDue(reactor().pace.coalescing);
   await turn();
   await turn();
   return { answer };

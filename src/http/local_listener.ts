@@ -4,7 +4,6 @@
  * @module
  */
 
-import { setTimeout } from "node:timers";
 import {
   AF_INET,
   AF_UNIX,
@@ -13,67 +12,40 @@ import {
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
-  sockaddr_storage,
   SOL_SOCKET,
   ucred,
 } from "../../ffi/linux/abi.ts";
-import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { encodeAbstractSockaddr, encodeSockaddr } from "../../ffi/linux/sockaddr.ts";
-import { type Reactor, reactor, Source } from "../poll/reactor.ts";
-import { getOption, isInterrupted, localSockaddr, toNetAddr } from "../poll/socket.ts";
+import { Acceptor } from "../poll/acceptor.ts";
+import { getOption, localSockaddr, toNetAddr } from "../poll/socket.ts";
 import { Stream } from "../poll/fd.ts";
 import { check } from "../error.ts";
 
 const BACKLOG = 511;
 const LOOPBACK = new Uint8Array([127, 0, 0, 1]);
 
-/** Milliseconds until the next try where no descriptor was left for a connection. */
-const RETRY_INTERVAL = 20;
-
-// Nobody asks who has connected: the kernel writes here and it is not read.
-const addr = new Uint8Array(sockaddr_storage.size);
-const addrlen = new Uint32Array(1);
-
 /** Hands each connection to a callback. Its waiting does not keep the process alive. */
-export class LocalListener extends Source {
-  readonly #reactor: Reactor = reactor();
-  readonly #onConnection: (stream: Stream) => void;
-
+export class LocalListener extends Acceptor<Stream> {
   /** Takes over a descriptor that listens. */
   constructor(fd: number, onConnection: (stream: Stream) => void) {
     super(fd);
-    this.#onConnection = onConnection;
     this.refed = false;
-    this.#reactor.begin(this);
+    void this.acceptAll(onConnection);
   }
 
   /** Makes it keep the process alive, or not. */
-  setRef(refed: boolean): void {
-    if (this.fd >= 0) this.#reactor.setRef(this, refed);
+  override setRef(refed: boolean): void {
+    if (this.fd >= 0) super.setRef(refed);
   }
 
   /** Stops listening. */
-  close(): void {
-    if (this.fd < 0) return;
-    this.#reactor.end(this);
-    this.#reactor.forget(this);
-    libc().close(this.fd);
-    this.fd = -1;
+  override close(): void {
+    if (this.fd >= 0) super.close();
   }
 
-  override onReady(): void {
-    while (this.fd >= 0) {
-      addrlen[0] = addr.byteLength;
-      const fd = libc().accept4(this.fd, addr, addrlen, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (isInterrupted(fd)) continue;
-      if (fd < 0) {
-        // The event that told of what waits does not come again.
-        if (fd !== -ERRNO.EAGAIN) setTimeout(() => this.onReady(), RETRY_INTERVAL).unref();
-        return;
-      }
-      this.#onConnection(new Stream(fd));
-    }
+  protected override adopt(fd: number): Stream {
+    return new Stream(fd);
   }
 }
 

@@ -8,7 +8,8 @@ import { ERRNO } from "../../ffi/linux/errno.ts";
 import { receiveDatagram } from "../netlink/socket.ts";
 import { mptcpConnections } from "../kernel/sock_diag.ts";
 import { decodeMptcpInfo } from "../kernel/info.ts";
-import { type Reactor, reactor, Source } from "../poll/reactor.ts";
+import { Source } from "../poll/epoll.ts";
+import { type Reactor, reactor } from "../poll/reactor.ts";
 import { toNetAddr } from "../poll/socket.ts";
 import { listEndpoints } from "../kernel/endpoints.ts";
 import { decodeEvents } from "./events.ts";
@@ -78,12 +79,12 @@ export class EventStream extends Source implements MptcpEvents {
   async next(): Promise<Result> {
     if (this.#aborted !== null) throw this.#takeReason(this.#aborted);
     if (this.fd < 0) return DONE;
-    const hasBudget = this.#reactor.budget-- > 0;
-    if (hasBudget && this.#waiting.length === 0) {
+    const mayTry = this.#reactor.mayTry();
+    if (mayTry && this.#waiting.length === 0) {
       const event = this.#take();
       if (event !== null) return { done: false, value: event };
     }
-    if (hasBudget) this.#reactor.begin(this);
+    if (mayTry) this.#reactor.begin(this);
     else this.#reactor.defer(this);
     const waiting = Promise.withResolvers<Result>();
     this.#waiting.push(waiting);

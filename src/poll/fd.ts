@@ -11,7 +11,8 @@ import { MSG_NOSIGNAL, SHUT_WR } from "../../ffi/linux/abi.ts";
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { closedError, interruptedError, systemError } from "../error.ts";
-import { type Reactor, reactor, Source } from "./reactor.ts";
+import { Source } from "./epoll.ts";
+import { type Reactor, reactor } from "./reactor.ts";
 import { isInterrupted, takeSocketError } from "./socket.ts";
 
 /** An operation that waits: the call to make again, and its promise. */
@@ -91,7 +92,7 @@ export class Stream extends Source {
     if (this.fd < 0) return Promise.reject(closedError());
     if (buf.byteLength === 0) return ZERO;
     if (this.readable && this.#reads.isEmpty) {
-      if (this.#reactor.budget-- <= 0) return this.#wait(this.#reads, "recv", buf, true);
+      if (!this.#reactor.mayTry()) return this.#wait(this.#reads, "recv", buf, true);
       const result = this.#recv(buf);
       if (result >= 0) return result > 0 ? Promise.resolve(result) : END;
       if (result !== WOULD_BLOCK) return Promise.reject(systemError("recv", result));
@@ -104,7 +105,7 @@ export class Stream extends Source {
     if (this.fd < 0) return Promise.reject(closedError());
     if (buf.byteLength === 0) return ZERO;
     if (this.writable && this.#writes.isEmpty) {
-      if (this.#reactor.budget-- <= 0) return this.#wait(this.#writes, "send", buf, true);
+      if (!this.#reactor.mayTry()) return this.#wait(this.#writes, "send", buf, true);
       const result = this.#send(buf);
       if (result >= 0) return Promise.resolve(result);
       if (result !== WOULD_BLOCK) return Promise.reject(systemError("send", result));
@@ -213,7 +214,7 @@ export class Stream extends Source {
     let result;
     do result = libc().recv(this.fd, buf, length, 0); while (isInterrupted(result));
     if (this.#isDrained(result, length)) this.readable = false;
-    if (result > 0) this.#reactor.coalescing.onRead(result, length);
+    if (result > 0) this.#reactor.pace.onReceived(result, length);
     return result;
   }
 

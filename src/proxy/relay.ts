@@ -127,7 +127,7 @@ export class KernelRelay implements Relay {
         this.#end(way);
       } else {
         if (!from.readable) return;
-        if (reactor().budget-- <= 0) return from.watchAgain();
+        if (!reactor().mayTry()) return from.watchAgain();
         if (way.isBulk) this.#fill(way);
         else this.#read(way);
       }
