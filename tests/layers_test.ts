@@ -61,8 +61,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
 function roomOf(path: string): string | undefined {
   if (path === "mod.ts") return path;
   const folders = posix.dirname(path).split("/");
-  // The command line has a folder for each command: they are one room.
-  const depth = folders[1] === "cli" ? 2 : folders.length;
+  // An entry point is one room, however many folders it has.
+  const depth = folders[0] === "src" ? 2 : folders.length;
   const room = folders.slice(0, depth).join("/");
   return Object.hasOwn(ROOMS, room) ? room : undefined;
 }

@@ -93,18 +93,23 @@ function ask(ends: Ends, interfaceIndex: number, netns?: string) {
   return socket.request(SOCK_DIAG_BY_FAMILY, request);
 }
 
+/** Asks for the open MPTCP connections of a family. */
+export function connectionsRequest(family: number): Uint8Array {
+  const protocol = new AttributeBuilder().u32(INET_DIAG_REQ_PROTOCOL, IPPROTO_MPTCP).build();
+  const request = encodeRequest({ family, protocol: OTHER_PROTOCOL, states: OPEN_STATES });
+  return new Uint8Array([...request, ...protocol]);
+}
+
+/** Asks for the open TCP connections of a family, subflows among them. */
+export function subflowsRequest(family: number): Uint8Array {
+  return encodeRequest({ family, protocol: IPPROTO_TCP, states: OPEN_STATES });
+}
+
 /** The MPTCP connections in a network namespace, since Linux 5.9. */
 export function mptcpConnections(netns?: string): DiagnosedConnection[] {
   using socket = new NetlinkSocket(NETLINK_SOCK_DIAG, netns);
-  const protocol = new AttributeBuilder().u32(INET_DIAG_REQ_PROTOCOL, IPPROTO_MPTCP).build();
   return [AF_INET, AF_INET6].flatMap((family) => {
-    const request = encodeRequest({
-      family,
-      protocol: OTHER_PROTOCOL,
-      states: OPEN_STATES,
-    });
-    const payload = new Uint8Array([...request, ...protocol]);
-    const { result, messages } = socket.dump(SOCK_DIAG_BY_FAMILY, payload);
+    const { result, messages } = socket.dump(SOCK_DIAG_BY_FAMILY, connectionsRequest(family));
     check("send", result, { operation: "list the MPTCP connections" });
     return messages.flatMap(({ payload }) => decodeConnection(payload));
   });
@@ -117,8 +122,7 @@ export function mptcpConnections(netns?: string): DiagnosedConnection[] {
 export function mptcpSubflows(netns?: string): DiagnosedSubflow[] {
   using socket = new NetlinkSocket(NETLINK_SOCK_DIAG, netns);
   return [AF_INET, AF_INET6].flatMap((family) => {
-    const request = encodeRequest({ family, protocol: IPPROTO_TCP, states: OPEN_STATES });
-    const { result, messages } = socket.dump(SOCK_DIAG_BY_FAMILY, request);
+    const { result, messages } = socket.dump(SOCK_DIAG_BY_FAMILY, subflowsRequest(family));
     check("send", result, { operation: "list the subflows" });
     return messages.flatMap(({ payload }) => decodeSubflow(payload));
   });

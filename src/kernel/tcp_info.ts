@@ -39,6 +39,11 @@ const STATES: readonly TcpState[] = [
   "NEW_SYN_RECV",
 ];
 
+/** The name of a state; `undefined` for one that this module does not know. */
+export function tcpStateName(state: number): TcpState | undefined {
+  return STATES[state - 1];
+}
+
 /** linux/tcp.h, `enum tcp_ca_state`. */
 const CA_STATES: readonly TcpCaState[] = ["Open", "Disorder", "CWR", "Recovery", "Loss"];
 
@@ -62,7 +67,7 @@ export function decodeTcpInfo(buf: Uint8Array): TcpInfo {
   const wscale = struct.u8(at.tcpi_options + 1);
   const bits = struct.u8(at.tcpi_options + 2);
   return {
-    state: state === undefined ? undefined : STATES[state - 1],
+    state: state === undefined ? undefined : tcpStateName(state),
     caState: caState === undefined ? undefined : CA_STATES[caState],
     options: decodeOptions(struct.u8(at.tcpi_options)),
     sndWscale: wscale === undefined ? undefined : wscale & 0xf,

@@ -14,16 +14,19 @@ import {
   NLM_F_DUMP,
   NLM_F_DUMP_INTR,
   NLM_F_REQUEST,
+  NLMSG_DONE,
   NLMSG_ERROR,
+  nlmsghdr,
   SOCK_RAW,
   sockaddr_nl,
   SOL_NETLINK,
 } from "../../ffi/linux/abi_netlink.ts";
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
-import { inNetns, isInterrupted, setIntOption } from "../poll/socket.ts";
-import { encodeMessage, type Message, outcomeOf, parseMessages } from "./message.ts";
 import { check, systemError } from "../error.ts";
+import { inNetns, isInterrupted, setIntOption } from "../poll/socket.ts";
+import { align } from "./attributes.ts";
+import { encodeMessage, type Message, type Outcome, outcomeOf, parseMessages } from "./message.ts";
 
 /** What came of a request. */
 export interface Reply {
@@ -44,6 +47,10 @@ const RECEIVE_LENGTH = 64 * 1024;
 const DUMP_ATTEMPTS = 4;
 
 const receiveBuf = new Uint8Array(RECEIVE_LENGTH);
+const receiveView = new DataView(receiveBuf.buffer);
+
+/** Takes the payload of a message, which lies in `view` from `start` to `end`. */
+export type Visit = (view: DataView, start: number, end: number) => void;
 
 /** A netlink socket of one protocol in one network namespace. */
 export class NetlinkSocket implements Disposable {
@@ -97,6 +104,29 @@ export class NetlinkSocket implements Disposable {
     }
   }
 
+  /**
+   * As {@linkcode NetlinkSocket.dump}, but hands the payloads to `visit` and keeps none, for lists of
+   * thousands: each lies in `view` from `start` to `end`, until `visit` has returned.
+   */
+  scan(type: number, payload: Uint8Array, visit: Visit): Outcome {
+    const seq = this.#seq = (this.#seq + 1) >>> 0;
+    this.#send(encodeMessage({ type, flags: NLM_F_REQUEST | NLM_F_DUMP, seq, payload }));
+    for (;;) {
+      const received = this.#receiveShared();
+      for (let at = 0, next; at + nlmsghdr.size <= received.byteLength; at = next) {
+        const length = receiveView.getUint32(at + nlmsghdr.nlmsg_len, true);
+        if (length < nlmsghdr.size || at + length > received.byteLength) break;
+        next = at + align(length);
+        if (receiveView.getUint32(at + nlmsghdr.nlmsg_seq, true) !== seq) continue;
+        const kind = receiveView.getUint16(at + nlmsghdr.nlmsg_type, true);
+        if (kind === NLMSG_ERROR || kind === NLMSG_DONE) {
+          return outcomeOf(parseMessages(received.subarray(at, at + length))[0]!)!;
+        }
+        visit(receiveView, at + nlmsghdr.size, at + length);
+      }
+    }
+  }
+
   /** Closes it, once. */
   close(): void {
     if (this.#fd >= 0) libc().close(this.#fd);
@@ -131,19 +161,29 @@ export class NetlinkSocket implements Disposable {
   }
 
   #receive(): Uint8Array {
-    const received = receiveDatagram(this.#fd);
-    if (typeof received !== "number") return received;
-    throw systemError("recv", received, { operation: "read the kernel's answer by netlink" });
+    return this.#receiveShared().slice();
+  }
+
+  /** The next datagram, in a buffer that the one after it will be in too. */
+  #receiveShared(): Uint8Array {
+    const length = receiveInto(this.#fd);
+    if (length >= 0) return receiveBuf.subarray(0, length);
+    throw systemError("recv", length, { operation: "read the kernel's answer by netlink" });
   }
 }
 
 /** The next datagram if there is one, or `-errno`. */
 export function receiveDatagram(fd: number): Uint8Array | number {
+  const length = receiveInto(fd);
+  return length < 0 ? length : receiveBuf.slice(0, length);
+}
+
+/** Reads the next datagram into `receiveBuf`, and gives its length or `-errno`. */
+function receiveInto(fd: number): number {
   let result;
   do {
     result = libc().recv(fd, receiveBuf, RECEIVE_LENGTH, MSG_DONTWAIT | MSG_TRUNC);
   } while (isInterrupted(result));
   // With MSG_TRUNC the length is that of the whole datagram.
-  if (result > RECEIVE_LENGTH) return -ERRNO.EMSGSIZE;
-  return result < 0 ? result : receiveBuf.slice(0, result);
+  return result > RECEIVE_LENGTH ? -ERRNO.EMSGSIZE : result;
 }

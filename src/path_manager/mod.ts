@@ -53,6 +53,15 @@ import type {
 export { MptcpError, type MptcpErrorOptions } from "../error.ts";
 export { type MptcpCounters, mptcpCounters } from "../kernel/counters.ts";
 export type { MptcpEvents } from "./event_stream.ts";
+export { collectMetrics, type MetricsOptions } from "./metrics/collect.ts";
+export {
+  type InstrumentOptions,
+  type MetricMeter,
+  type MetricObserver,
+  type ObservableInstrument,
+  observeMetrics,
+} from "./metrics/observe.ts";
+export type { MetricsFormat } from "./metrics/text.ts";
 export type * from "./types.ts";
 
 /** What `MptcpPathManager` takes. */

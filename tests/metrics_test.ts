@@ -1,0 +1,147 @@
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { spawnSync } from "node:child_process";
+import { createLab, labUnavailable } from "../bench/lab/lab.ts";
+import { collectMetrics, observeMetrics } from "../src/path_manager/mod.ts";
+import { connectMptcp, listenMptcp, mptcpSupport } from "../mod.ts";
+import { test } from "./harness.ts";
+import { missingProgram } from "./processes.ts";
+import { bytesOf, connectedPair, delay, readUpTo } from "./sockets.ts";
+
+const noMptcp = mptcpSupport().supported ? null : mptcpSupport().fallback!.detail;
+const noLab = noMptcp ?? labUnavailable();
+
+/** The value of the first line that begins with a text; `undefined` without one. */
+function valueOf(metrics: string, start: string): number | undefined {
+  const line = metrics.split("\n").find((line) => line.startsWith(start));
+  return line === undefined ? undefined : Number(line.split(" ").at(-1));
+}
+
+/** What `look` gives once it gives something. */
+async function until<T>(look: () => T | null): Promise<T> {
+  for (;;) {
+    const found = look();
+    if (found !== null) return found;
+    await delay(10);
+  }
+}
+
+test("metrics count the connections, subflows and bytes of all processes", {
+  skip: noMptcp,
+}, async () => {
+  const connections = 'mptcp_connections{family="ipv4",state="established"}';
+  const before = valueOf(collectMetrics(), connections) ?? 0;
+  using pair = await connectedPair();
+  assertEquals(pair.client.protocol, "mptcp");
+  await pair.client.write(bytesOf("hello"));
+  await readUpTo(pair.server, 5);
+  const metrics = collectMetrics({ connections: 1000 });
+  assertEquals(valueOf(metrics, connections), before + 2);
+  assert(valueOf(metrics, "mptcp_subflows{")! >= 2, metrics);
+  assert(valueOf(metrics, "mptcp_subflow_sent_bytes{")! >= 5);
+  const token = Number(pair.client.info()!.token).toString(16).padStart(8, "0");
+  const sent = `mptcp_connection_sent_bytes_total{token="${token}",address="127.0.0.1"}`;
+  assertEquals(valueOf(metrics, sent), 5);
+  assertEquals(valueOf(metrics, 'mptcp_ext_total{counter="MPCapableSYNTX"}')! >= 1, true);
+  assert(metrics.endsWith("# EOF\n"));
+});
+
+test("there is a series for each interface and role, however many connections there are", {
+  skip: noLab,
+}, async () => {
+  await using lab = await createLab();
+  const netns = lab.server.name;
+  using listener = listenMptcp({ netns, hostname: "0.0.0.0" });
+  using stack = new DisposableStack();
+  let opened = 0;
+  const seriesOf = async (connections: number) => {
+    for (let i = 0; i < connections; i++) {
+      const [conn, accepted] = await Promise.all([
+        connectMptcp({
+          netns: lab.client.name,
+          hostname: lab.server.address(),
+          port: listener.addr.port,
+        }),
+        listener.accept(),
+      ]);
+      opened++;
+      stack.use(conn);
+      stack.use(accepted);
+    }
+    return await until(() => {
+      const metrics = collectMetrics({ netns });
+      const counts = ["path1", "path2"].map((name) =>
+        valueOf(metrics, `mptcp_subflows{interface="${name}"`)
+      );
+      return counts.every((count) => count === opened) ? metrics : null;
+    });
+  };
+  const one = await seriesOf(1);
+  const subflow = 'mptcp_subflows{interface="path2",endpoint="1",address="10.77.2.2",family="ipv4"';
+  assertStringIncludes(one, `${subflow},role="regular",state="established"} 1`);
+  const flags = 'address="10.77.2.2",interface="path2",flags="signal"';
+  assertStringIncludes(one, `mptcp_endpoint_info{endpoint="1",${flags}} 1`);
+  const four = await seriesOf(3);
+  assertEquals(four.split("\n").length, one.split("\n").length);
+  assertStringIncludes(four, 'mptcp_connections_by_subflows{subflows="2"} 4');
+});
+
+test("promtool finds nothing wrong with the text, and neither format lacks a head", {
+  skip: noMptcp ?? missingProgram("promtool"),
+}, async () => {
+  using _pair = await connectedPair();
+  const input = collectMetrics({ format: "prometheus", connections: 10 });
+  const { status, stdout, stderr } = spawnSync("promtool", ["check", "metrics"], {
+    input,
+    encoding: "utf8",
+  });
+  assertEquals([status, stdout, stderr], [0, "", ""]);
+  for (const format of ["prometheus", "openmetrics"] as const) {
+    const text = collectMetrics({ format });
+    const heads = new Set([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!));
+    for (const [, name] of text.matchAll(/^(\w+)/gm)) {
+      const base = format === "openmetrics" ? name!.replace(/_total$/, "") : name!;
+      assert(heads.has(base), `${name} has no TYPE`);
+    }
+  }
+});
+
+test("a count of connections that is none is refused", () => {
+  assertThrows(() => collectMetrics({ connections: -1 }), RangeError, "Invalid connections");
+});
+
+test(
+  "OpenTelemetry gets the same values by observable instruments",
+  { skip: noMptcp },
+  async () => {
+    using _pair = await connectedPair();
+    const seen = new Map<string, number>();
+    const callbacks: ((observer: { observe(...args: never[]): void }) => void)[] = [];
+    const instrument = (name: string) => ({ name, addCallback() {} });
+    const meter = {
+      createObservableGauge: instrument,
+      createObservableCounter: instrument,
+      addBatchObservableCallback: (callback: never) => void callbacks.push(callback),
+      removeBatchObservableCallback: () => void callbacks.pop(),
+    };
+    {
+      using _observing = observeMetrics(meter);
+      const observe = ({ name }: { name: string }, value: number) => {
+        seen.set(name, (seen.get(name) ?? 0) + value);
+      };
+      for (const callback of callbacks) callback({ observe } as never);
+    }
+    assertEquals(callbacks.length, 0);
+    assert(seen.get("mptcp.connections")! >= 2);
+    assert(seen.get("mptcp.ext")! > 0);
+  },
+);
+
+test("no series is there twice, though sockets of both families are on one address", {
+  skip: noMptcp,
+}, async () => {
+  using _pair = await connectedPair({}, { dualStack: true });
+  using _plain = await connectedPair({}, { dualStack: false });
+  const series = collectMetrics().split("\n").filter((line) => !line.startsWith("#"))
+    .map((line) => line.replace(/ \S+$/, ""));
+  assertEquals(series.filter((name, i) => series.indexOf(name) !== i), []);
+});
