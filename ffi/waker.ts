@@ -2,14 +2,10 @@
  * The contract of the wakers: how a blocked wait for the epoll reaches the event loop. The twins
  * `deno/waker.ts` and `bun/waker.ts` fill it in.
  *
- * A waker blocks in `poll` on the epoll's own descriptor and never takes an event out of it: events
- * are read by the event loop's thread alone. A second descriptor, an eventfd, ends the wait early.
- *
  * @module
  */
 
-import { pollfd, POLLIN } from "./linux/abi.ts";
-import type { Libc } from "./linux/libc.ts";
+import { clearTimeout, setTimeout } from "node:timers";
 
 /** Waits for one epoll, outside the event loop and only when asked to. */
 export interface Waker {
@@ -30,23 +26,36 @@ export interface Waker {
 /** Makes a waker that calls `wake`; `null` where that is impossible, "later" if only just now. */
 export type MakeWaker = (wake: () => void) => Promise<Waker | null | "later">;
 
+/** When a better waker is made. */
+export interface Stage {
+  /** How many waits there are until then. */
+  readonly waits: number;
+  /** How long a wait may take until then, in milliseconds; any time where left out. */
+  readonly longWait?: number;
+}
+
 /** Waits by one waker at first, and by a better one once that is there. */
 export class StagedWaker implements Waker {
   readonly #wake: () => void;
   readonly #makeBetter: MakeWaker;
+  readonly #longWait: number | undefined;
   #current: Waker;
-  #better: Waker | null = null;
+  /** The one before: what it has outstanding ends a moment later. */
+  #before: Waker | null = null;
   #armed = false;
+  #refed = false;
   /** How many waits there will be until the better one is made. */
   #countdown: number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     wake: () => void,
     makeFirst: (wake: () => void) => Waker,
-    waits: number,
+    { waits, longWait }: Stage,
     makeBetter: MakeWaker,
   ) {
     this.#wake = wake;
+    this.#longWait = longWait;
     this.#current = makeFirst(this.#onWake);
     this.#countdown = waits;
     this.#makeBetter = makeBetter;
@@ -59,64 +68,59 @@ export class StagedWaker implements Waker {
   arm(ref: boolean): void {
     if (!this.#armed) this.#advance();
     this.#armed = true;
+    this.#refed = ref;
     this.#current.arm(ref);
   }
 
   disarm(): void {
+    this.#stopTimer();
     this.#armed = false;
     this.#current.disarm();
   }
 
-  settled(): Promise<void> {
-    return this.#current.settled();
+  async settled(): Promise<void> {
+    await this.#before?.settled();
+    await this.#current.settled();
   }
 
   #advance(): void {
+    if (this.#countdown <= 0) return;
     if (--this.#countdown === 0) this.#make();
-    if (this.#better === null) return;
-    this.#current.disarm();
-    this.#current = this.#better;
-    this.#better = null;
+    else if (this.#longWait !== undefined) {
+      this.#timer ??= setTimeout(this.#onLongWait, this.#longWait).unref();
+    }
+  }
+
+  readonly #onLongWait = (): void => {
+    this.#timer = undefined;
+    this.#countdown = 0;
+    this.#make();
+  };
+
+  #stopTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   async #make(): Promise<void> {
     const better = await this.#makeBetter(this.#onWake);
     if (better === "later") this.#countdown = 1;
-    else this.#better = better;
+    else if (better !== null) this.#change(better);
+  }
+
+  #change(better: Waker): void {
+    this.#before = this.#current;
+    this.#current = better;
+    if (!this.#armed) return;
+    this.#before.disarm();
+    better.arm(this.#refed);
   }
 
   readonly #onWake = (): void => {
+    // One that was left may still have been on its way.
+    if (!this.#armed) return;
+    this.#stopTimer();
     this.#armed = false;
     this.#wake();
   };
-}
-
-/** The eventfd that ends a wait, and the `struct pollfd` array for it and the epoll. */
-export class Interrupt {
-  readonly fds: Uint8Array = new Uint8Array(2 * pollfd.size);
-  readonly count = 2;
-  readonly #libc: Libc;
-  readonly #eventfd: number;
-  readonly #one = new Uint8Array(new BigUint64Array([1n]).buffer);
-  readonly #counter = new Uint8Array(8);
-
-  constructor(libc: Libc, epfd: number, eventfd: number) {
-    this.#libc = libc;
-    this.#eventfd = eventfd;
-    const view = new DataView(this.fds.buffer);
-    for (const [i, fd] of [epfd, eventfd].entries()) {
-      view.setInt32(i * pollfd.size + pollfd.fd, fd, true);
-      view.setInt16(i * pollfd.size + pollfd.events, POLLIN, true);
-    }
-  }
-
-  /** Makes the poll return, now or when it is next called. */
-  raise(): void {
-    this.#libc.write(this.#eventfd, this.#one);
-  }
-
-  /** Forgets what was raised. */
-  clear(): void {
-    this.#libc.read(this.#eventfd, this.#counter);
-  }
 }

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { graft, GraftError } from "../ffi/guest/graft.ts";
 import {
   AF_INET,
   EPOLL_CTL_ADD,
@@ -16,7 +17,6 @@ import type { Libc } from "../ffi/linux/libc.ts";
 import { libc } from "../ffi/runtime.ts";
 import { runtimeHttp } from "../ffi/runtime_http.ts";
 import { connectMptcp, listenMptcp, MptcpError } from "../mod.ts";
-import { graft, GraftError } from "../src/http/graft.ts";
 import { serveMptcp } from "../src/http/mod.ts";
 import { getIntOption, localSockaddr, toNetAddr } from "../src/poll/socket.ts";
 import { stubLibc } from "./faults.ts";
@@ -108,7 +108,10 @@ for (const [fault, { stub, says, only }] of Object.entries(FAULTS)) {
     adds = 0;
     {
       using _ = stubLibc(stub);
-      const error = assertThrows(() => graft(listener.fd, "127.0.0.1", server.port), GraftError);
+      const error = assertThrows(
+        () => graft(libc(), listener.fd, "127.0.0.1", server.port),
+        GraftError,
+      );
       assertStringIncludes(error.message, says);
     }
     assertEquals(openFds(), before);
@@ -196,10 +199,10 @@ test("who connects to the runtime's port before the graft gets no answer", async
 test("a runtime that does not accept after all is replaced by the node engine", async () => {
   const before = await settledFds();
   const options = { hostname: "127.0.0.1", port: 0, engine: "native" } as const;
-  const server = serveMptcp(options, () => new Response("heard"));
-  makeDeaf(server.addr.port);
+  const server = serveMptcp(options, () => new Response("accepted"));
+  stopAccepting(server.addr.port);
   assertEquals(server.engine.name, "native");
-  assertStringIncludes(await rawRequest(server.addr.port), "heard");
+  assertStringIncludes(await rawRequest(server.addr.port), "accepted");
   assertEquals(server.engine.name, "node");
   assertStringIncludes(server.engine.detail!, "accept");
   await server.shutdown();
@@ -207,7 +210,7 @@ test("a runtime that does not accept after all is replaced by the node engine", 
 });
 
 /** Has every epoll forget the socket that listens on a port. */
-function makeDeaf(port: number): void {
+function stopAccepting(port: number): void {
   const [fd] = [...listeners()].find(([, listening]) => listening === port)!;
   const event = new Uint8Array(epoll_event.size);
   let forgot = 0;

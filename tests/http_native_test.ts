@@ -4,7 +4,7 @@ import { type MptcpServer, serveMptcp, upgradeWebSocket } from "../src/http/mod.
 import { createCertificate, noCertificate } from "./certificate.ts";
 import { test } from "./harness.ts";
 import { outputOf, rawRequest, tell, type Told, urlOf } from "./http.ts";
-import { missingProgram } from "./processes.ts";
+import { missingProgram, runProgram } from "./processes.ts";
 import { bytesOf, delay, readToEnd, readUpTo } from "./sockets.ts";
 
 const noMptcp = mptcpSupport().supported ? null : mptcpSupport().fallback!.detail;
@@ -140,4 +140,23 @@ test("Deno's own options reach Deno.serve", {
   const answer = await outputOf(["curl", "-sSi", "-H", "Accept-Encoding: gzip", urlOf(server)])
     .catch((error) => String(error));
   assertStringIncludes(answer.toLowerCase(), "content-encoding: gzip");
+});
+
+test("with MPTCP_NO_GUEST=1 the native engine is refused, and sockets are waited for by threads", async () => {
+  const { stdout, stderr } = await runProgram(
+    `
+import { connectMptcp } from "./mod.ts";
+import { serveMptcp } from "./src/http/mod.ts";
+await using server = serveMptcp({ hostname: "127.0.0.1", port: 0 }, () => new Response("ok"));
+console.log(server.engine.name, server.engine.detail);
+using conn = await connectMptcp({ port: server.addr.port });
+await conn.write(new TextEncoder().encode("GET / HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n"));
+console.log((await new Response(conn.readable).text()).split("\\r\\n")[0]);`,
+    { env: { MPTCP_NO_GUEST: "1" } },
+  );
+  assertEquals([stderr, stdout.split("\n")], ["", [
+    "node MPTCP_NO_GUEST is set in the environment",
+    "HTTP/1.1 200 OK",
+    "",
+  ]]);
 });

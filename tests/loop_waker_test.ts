@@ -106,10 +106,27 @@ test("without /proc there is no such waker, and no descriptor is left", async ()
   await assertOpenFds(before);
 });
 
+test("a runtime that owns the epoll's descriptor closes it with its own", async () => {
+  const { hold } = isDeno ? forDeno : forBun;
+  if (hold === undefined) return;
+  const before = openFds();
+  {
+    using epoll = new Epoll();
+    let wakes = 0;
+    const waker = await createLoopWaker({ ...optionsFor(epoll, () => wakes++), hold });
+    assert(waker !== null);
+    epoll.raise();
+    waker.arm(true);
+    while (wakes === 0) await delay(1);
+    waker.close();
+  }
+  await assertOpenFds(before);
+});
+
 test("where the runtime does not read there is no such waker", async () => {
   using epoll = new Epoll();
-  const deaf = { ...optionsFor(epoll, () => {}), watch: (fd: number) => watch(fd, () => {}) };
-  assertEquals(await createLoopWaker(deaf), null);
+  const unread = { ...optionsFor(epoll, () => {}), watch: (fd: number) => watch(fd, () => {}) };
+  assertEquals(await createLoopWaker(unread), null);
 });
 
 /** What comes before the programs: a runtime's epoll that there is, or is not. */

@@ -80,21 +80,11 @@ test("only Bun needs files that are no twin: Deno's own objects are what the con
   assertEquals(others, ["ffi/bun/server_websocket.ts", "ffi/bun/tcp_conn.ts"]);
 });
 
-for (const path of ["ffi/deno/libc.ts", "ffi/bun/libc.ts"]) {
-  test(`${path} has the methods of the contract, in its order`, () => {
-    const tree = sources.get(path)!;
-    const contract = membersOf(sources.get("ffi/linux/libc.ts")!, "Libc");
-    assertEquals(returnedMembers(tree, "loadLibc"), contract);
-    const symbols = keysOf(tree, "SYMBOLS");
-    assertEquals(membersOf(tree, "Symbols"), symbols);
-    const shared = symbols.filter((name) => contract.includes(name));
-    assertEquals(shared, contract.filter((name) => shared.includes(name)));
-  });
-}
-
-for (const path of ["ffi/deno/waker.ts", "ffi/bun/waker.ts"]) {
-  test(`${path} has the methods of the contract, in its order`, () => {
-    const contract = membersOf(sources.get("ffi/waker.ts")!, "Waker");
-    assertEquals(returnedMembers(sources.get(path)!, "createThreadWaker"), contract);
-  });
-}
+test("the calls are the methods of the contract, in its order, and so are the C functions", () => {
+  const tree = sources.get("ffi/linux/calls.ts")!;
+  const contract = membersOf(sources.get("ffi/linux/libc.ts")!, "Libc");
+  assertEquals(returnedMembers(tree, "createLibc"), contract);
+  const symbols = keysOf(tree, "SIGNATURES");
+  const shared = symbols.filter((name) => contract.includes(name));
+  assertEquals(shared, contract.filter((name) => shared.includes(name)));
+});

@@ -5,11 +5,12 @@
  * @module
  */
 
-import { clearTimeout, setTimeout } from "node:timers";
+import process from "node:process";
+import { createLoopWaker, type WatchedSocket } from "../guest/loop_waker.ts";
 import { EFD_CLOEXEC } from "../linux/abi.ts";
 import { type Libc, LIBC_NAMES } from "../linux/libc.ts";
-import { createLoopWaker, type WatchedSocket } from "../guest/loop_waker.ts";
-import { Interrupt, StagedWaker, type Waker } from "../waker.ts";
+import { type PollThread, ThreadWaker, TimerWaker } from "../thread_waker.ts";
+import { StagedWaker, type Waker } from "../waker.ts";
 
 /** A Worker as Bun has it. */
 interface BunWorker {
@@ -59,21 +60,17 @@ export function createWaker(
   eventfd: number,
   wake: () => void,
 ): Waker {
-  const createThread = (wake: () => void) => createThreadWaker(libc, epfd, eventfd, wake);
+  const createThread = (wake: () => void) =>
+    new ThreadWaker(libc, epfd, eventfd, wake, workerThread);
+  // Bun frees what the word of its epoll points to when a Worker ends, and has nothing that holds.
   if (!bunSockets().isMainThread) return createThread(wake);
+  const settleTurns = SETTLE_TURNS;
   return new StagedWaker(
     wake,
-    createTimerWaker,
-    1,
+    (wake) => new TimerWaker(START_INTERVAL, wake),
+    { waits: 1 },
     async (wake) => {
-      const waker = await createLoopWaker({
-        libc,
-        epfd,
-        wake,
-        settleTurns: SETTLE_TURNS,
-        watch,
-        onUnload,
-      });
+      const waker = await createLoopWaker({ libc, epfd, wake, settleTurns, watch, onUnload });
       return waker ?? (hasDescriptors(libc) ? createThread(wake) : "later");
     },
   );
@@ -105,112 +102,51 @@ export async function watch(fd: number, onData: () => void): Promise<WatchedSock
   };
 }
 
-/** Does nothing: the event loop of Bun's main thread ends with the process. */
-export function onUnload(_action: () => void): void {}
+/** Bun's own sockets need nothing to own a descriptor: only the main thread's epoll has our place. */
+export const hold = undefined;
 
-/** Looks at the epoll now and then. */
-function createTimerWaker(wake: () => void): Waker {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-
-  function onTimer(): void {
-    timer = undefined;
-    wake();
-  }
-
-  return {
-    settleTurns: 0,
-    arm(ref) {
-      timer ??= setTimeout(onTimer, START_INTERVAL);
-      if (ref) timer.ref();
-      else timer.unref();
-    },
-    disarm() {
-      clearTimeout(timer);
-      timer = undefined;
-    },
-    settled: () => Promise.resolve(),
-  };
+/** Has `action` called when the event loop of this thread ends, unless it is terminated. */
+export function onUnload(action: () => void): void {
+  process.once("exit", action);
 }
 
-function createThreadWaker(
-  libc: Libc,
-  epfd: number,
-  eventfd: number,
-  wake: () => void,
-): Waker {
-  const interrupt = new Interrupt(libc, epfd, eventfd);
+/** See {@linkcode SOURCE}; it is started by the first wait. */
+function workerThread(fds: Uint8Array, count: number, onPolled: () => void): PollThread {
   const state = new Int32Array(new SharedArrayBuffer(4));
   let worker: BunWorker | undefined;
   let started = false;
-  let polling = false;
-  let interrupted = false;
   let refed = true;
-  let timer: ReturnType<typeof setTimeout> | undefined;
 
-  function onPolled(): void {
-    if (!started) {
-      started = true;
-      return;
-    }
-    polling = false;
-    if (interrupted) interrupt.clear();
-    interrupted = false;
-    wake();
+  function onMessage(): void {
+    if (started) onPolled();
+    started = true;
   }
 
-  function onTimer(): void {
-    timer = undefined;
-    wake();
-  }
-
-  function stopPolling(): void {
-    if (!polling || interrupted) return;
-    interrupted = true;
-    interrupt.raise();
-  }
-
-  function stopTimer(): void {
-    clearTimeout(timer);
-    timer = undefined;
-  }
-
-  function setRef(ref: boolean): void {
-    if (ref === refed || worker === undefined) return;
-    refed = ref;
-    if (ref) worker.ref();
-    else worker.unref();
+  function startWorker(): BunWorker {
+    const url = URL.createObjectURL(new Blob([SOURCE], { type: "application/javascript" }));
+    const worker = new Worker(url, { type: "module" }) as unknown as BunWorker;
+    worker.onmessage = onMessage;
+    worker.postMessage({ names: LIBC_NAMES, fds, count, state });
+    return worker;
   }
 
   return {
-    settleTurns: 0,
-    arm(ref) {
-      worker ??= startWorker(interrupt, state, onPolled);
-      setRef(ref);
-      if (!started) {
-        timer ??= setTimeout(onTimer, START_INTERVAL);
-        if (ref) timer.ref();
-        else timer.unref();
-        return;
-      }
-      stopTimer();
-      if (polling) return;
-      polling = true;
+    interval: START_INTERVAL,
+    canPoll() {
+      worker ??= startWorker();
+      return started;
+    },
+    poll() {
       Atomics.store(state, 0, 1);
       Atomics.notify(state, 0);
     },
-    disarm() {
-      setRef(false);
-      stopTimer();
-      stopPolling();
+    setRef(ref) {
+      if (ref === refed || worker === undefined) return;
+      refed = ref;
+      if (ref) worker.ref();
+      else worker.unref();
     },
+    begun: null,
     settled: () => Promise.resolve(),
   };
-}
-
-function startWorker(interrupt: Interrupt, state: Int32Array, onPolled: () => void): BunWorker {
-  const url = URL.createObjectURL(new Blob([SOURCE], { type: "application/javascript" }));
-  const worker = new Worker(url, { type: "module" }) as unknown as BunWorker;
-  worker.onmessage = onPolled;
-  worker.postMessage({ names: LIBC_NAMES, fds: interrupt.fds, count: interrupt.count, state });
-  return worker;
 }

@@ -104,16 +104,14 @@ function toDenoProxy({ port, username, password }: SocksProxy): Record<string, u
 
 /**
  * Runs `action` without the variables that make Deno go round a proxy, which is none here but the way
- * out. Deno reads them when a client is made.
+ * out. Deno reads them when a client is made, and no option says otherwise.
  */
 function withoutNoProxy<T>(action: () => T): T {
-  const names = ["NO_PROXY", "no_proxy"];
-  const values = names.map((name) => libc().getenv(name));
-  for (const name of names) libc().setenv(name, null);
+  const putBack = ["NO_PROXY", "no_proxy"].map((name) => libc().emptyenv(name));
   try {
     return action();
   } finally {
-    for (const [i, name] of names.entries()) libc().setenv(name, values[i]!);
+    for (const restore of putBack) restore();
   }
 }
 

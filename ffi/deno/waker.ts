@@ -6,25 +6,23 @@
  */
 
 import process from "node:process";
-import { clearTimeout, setTimeout } from "node:timers";
-import { dlopenLibc } from "./libc.ts";
-import type { Libc } from "../linux/libc.ts";
 import { createLoopWaker, type WatchedSocket } from "../guest/loop_waker.ts";
-import { Interrupt, StagedWaker, type Waker } from "../waker.ts";
-
-interface Symbols {
-  poll(fds: Uint8Array, nfds: number, timeout: number): Promise<number>;
-}
+import type { Libc } from "../linux/libc.ts";
+import { type PollThread, ThreadWaker } from "../thread_waker.ts";
+import { StagedWaker, type Waker } from "../waker.ts";
 
 /**
  * How often sockets are looked at while only unref'ed ones wait, in milliseconds. A nonblocking call
  * always keeps the process alive and Deno has no public way to say otherwise, so these waits are
- * timers, which can be unref'ed.
+ * timers, which can be unref'ed. So are the waits for which no thread of Deno's pool is free.
  */
-const UNREF_INTERVAL = 4;
+const INTERVAL = 4;
 
 /** Waits by a thread before `node:net` is loaded, which takes 10 ms: programs that end soon do without. */
 const THREAD_WAITS = 16;
+
+/** The thread that waits may be wanted elsewhere, or there may be none: a long wait is not left to it. */
+const LONG_WAIT = 20;
 
 /** `node:net` tries once more to read a socket that it has read. */
 export const SETTLE_TURNS = 2;
@@ -36,13 +34,12 @@ export function createWaker(
   eventfd: number,
   wake: () => void,
 ): Waker {
-  const createThread = (wake: () => void) => createThreadWaker(libc, epfd, eventfd, wake);
-  if ("WorkerGlobalScope" in globalThis) return createThread(wake);
+  const settleTurns = SETTLE_TURNS;
   return new StagedWaker(
     wake,
-    createThread,
-    THREAD_WAITS,
-    (wake) => createLoopWaker({ libc, epfd, wake, settleTurns: SETTLE_TURNS, watch, onUnload }),
+    (wake) => new ThreadWaker(libc, epfd, eventfd, wake, poolThread(libc)),
+    { waits: THREAD_WAITS, longWait: LONG_WAIT },
+    (wake) => createLoopWaker({ libc, epfd, wake, settleTurns, watch, hold, onUnload }),
   );
 }
 
@@ -65,66 +62,37 @@ export function watch(fd: number, onData: () => void): Promise<WatchedSocket> {
   });
 }
 
-/** Has `action` called when the event loop of this thread ends. */
+/** Has Deno own a socket that it does not read: it is a resource, which ends with its thread. */
+export function hold(fd: number): { close(): void } {
+  const { Socket } = process.getBuiltinModule("node:net");
+  const options = { fd, manualStart: true };
+  const socket = new Socket(options);
+  socket.on("error", () => {});
+  socket.unref();
+  return { close: () => void socket.destroy() };
+}
+
+/** Has `action` called when the event loop of this thread ends; Workers of Deno do not tell. */
 export function onUnload(action: () => void): void {
   globalThis.addEventListener("unload", action);
 }
 
-function createThreadWaker(
-  libc: Libc,
-  epfd: number,
-  eventfd: number,
-  wake: () => void,
-): Waker {
-  const { poll } = dlopenLibc({
-    poll: { parameters: ["buffer", "usize", "i32"], result: "i32", nonblocking: true },
-  }) as Symbols;
-  const interrupt = new Interrupt(libc, epfd, eventfd);
-  let polling = false;
-  let polled: Promise<void> = Promise.resolve();
-  let interrupted = false;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-
-  function onPolled(): void {
-    polling = false;
-    if (interrupted) interrupt.clear();
-    interrupted = false;
-    wake();
-  }
-
-  function onTimer(): void {
-    timer = undefined;
-    wake();
-  }
-
-  function stopPolling(): void {
-    if (!polling || interrupted) return;
-    interrupted = true;
-    interrupt.raise();
-  }
-
-  function stopTimer(): void {
-    clearTimeout(timer);
-    timer = undefined;
-  }
-
-  return {
-    settleTurns: 0,
-    arm(ref) {
-      if (!ref) {
-        stopPolling();
-        timer ??= setTimeout(onTimer, UNREF_INTERVAL).unref();
-        return;
-      }
-      stopTimer();
-      if (polling) return;
-      polling = true;
-      polled = poll(interrupt.fds, interrupt.count, -1).then(onPolled);
-    },
-    disarm() {
-      stopTimer();
-      stopPolling();
-    },
-    settled: () => polled,
+function poolThread(libc: Libc) {
+  return (fds: Uint8Array, count: number, onPolled: () => void): PollThread => {
+    const poll = libc.pollAsync!;
+    let polled: Promise<void> = Promise.resolve();
+    return {
+      interval: INTERVAL,
+      canPoll: (ref) => ref,
+      poll() {
+        polled = poll(fds, count, -1).then(onPolled);
+      },
+      setRef() {},
+      // Threads of the pool take calls in the order in which they came.
+      async begun() {
+        await poll(fds, 0, 0);
+      },
+      settled: () => polled,
+    };
   };
 }

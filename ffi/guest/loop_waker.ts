@@ -2,18 +2,19 @@
  * The waker that needs no thread: it puts the epoll into the one that the runtime itself waits in.
  *
  * Deno and Bun each wait for their sockets in an epoll, which knows a socket by a word of data. The
- * runtime is given one end of a socket pair, the *bell*, to read. The bell's place in the runtime's
- * epoll is then given to our epoll, under the same word: when that has events the runtime believes
- * that the bell has, reads it, finds the byte that {@linkcode LoopWaker.arm} has put there, and
- * calls us as it calls everybody who reads a socket. A thread that polls would cost two switches of
- * threads more.
+ * runtime is given one end of a socket pair, the *wake socket*, to read. The place of the wake socket
+ * in the runtime's epoll is then given to our epoll, under the same word: when that has events the
+ * runtime believes that the wake socket has, reads it, finds the byte that {@linkcode LoopWaker.arm}
+ * has put there, and calls us as it calls everybody who reads a socket. A thread that polls would cost
+ * two switches of threads more.
  *
  * That is all that is assumed of a runtime. The place is looked up in /proc, and the whole is tried
  * before anything relies on it.
  *
  * The word may be an address in the runtime's memory, and is valid as long as the runtime reads the
- * bell. So the place is given back before the bell is closed, which is when the event loop ends; and
- * a thread that can be terminated at any time does not do this.
+ * wake socket. So the place is given back before the wake socket is closed. A thread that can end
+ * without a word to us, as a Worker can, needs {@linkcode LoopWakerOptions.hold}: the runtime then
+ * owns the descriptor that has the place, and gives it back itself.
  *
  * @module
  */
@@ -29,14 +30,15 @@ import {
   EPOLLIN,
   EPOLLONESHOT,
   EPOLLOUT,
+  O_CLOEXEC,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
 } from "../linux/abi.ts";
 import type { Libc } from "../linux/libc.ts";
-import { readRegistrations, socketInode } from "../linux/procfs.ts";
 import { nextTurn } from "../turn.ts";
 import type { Waker } from "../waker.ts";
+import { findRegistrations, mayBeGuest, RegistrationError } from "./registrations.ts";
 
 /** A socket that the runtime reads. */
 export interface WatchedSocket {
@@ -57,103 +59,146 @@ export interface LoopWakerOptions {
   readonly settleTurns: number;
   /** Has the runtime read a socket; `onData` is called for whatever it reads. */
   readonly watch: (fd: number, onData: () => void) => Promise<WatchedSocket>;
+  /**
+   * Has the runtime own a descriptor of a socket, without reading it: it takes it out of its epoll and
+   * closes it when the thread ends, however that ends.
+   */
+  readonly hold?: (fd: number) => { close(): void };
   /** Has `action` called when the event loop ends. */
   readonly onUnload: (action: () => void) => void;
 }
 
-/** Where the runtime's epoll has a socket. */
-interface Place {
-  readonly epfd: number;
-  /** What the runtime knows it by. */
-  readonly data: bigint;
-}
-
-/** Descriptors below this are looked at; a runtime opens its epoll when it starts. */
-const MAX_EPFD = 256;
-/** How long the bell may take to ring when it is tried, in milliseconds. */
+/** How long the runtime may take to read when it is tried, in milliseconds. */
 const TRIAL_TIMEOUT = 200;
 
 /** Makes one and tries it; `null` where it does not work. */
 export async function createLoopWaker(options: LoopWakerOptions): Promise<LoopWaker | null> {
+  const { libc } = options;
+  if (!mayBeGuest(libc)) return null;
+  const pair = openPair(libc);
+  if (pair === null) return null;
+  const [wakeFd, signalFd] = pair;
+  const waker = new LoopWaker(options, signalFd);
+  if (await waker.start(wakeFd)) return waker;
+  libc.close(signalFd);
+  return null;
+}
+
+function openPair(libc: Libc): [number, number] | null {
   const fds = new Int32Array(2);
   const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  if (options.libc.socketpair(AF_UNIX, type, 0, fds) < 0) return null;
-  const [bellFd, ropeFd] = fds as unknown as [number, number];
-  const waker = new LoopWaker(options, ropeFd);
-  if (await waker.start(bellFd)) return waker;
-  options.libc.close(ropeFd);
-  return null;
+  if (libc.socketpair(AF_UNIX, type, 0, fds) < 0) return null;
+  return [fds[0]!, fds[1]!];
 }
 
 /** See the module's documentation. */
 export class LoopWaker implements Waker {
   readonly settleTurns: number;
   readonly #options: LoopWakerOptions;
-  /** The other end of the bell, which the byte is written to. */
-  readonly #ropeFd: number;
+  /** The other end of the wake socket, which the byte is written to. */
+  readonly #signalFd: number;
   readonly #byte = new Uint8Array(1);
   readonly #event = new Uint8Array(epoll_event.size);
   readonly #eventView = new DataView(this.#event.buffer);
-  #place: Place = { epfd: -1, data: 0n };
-  #bell: WatchedSocket | null = null;
-  #onRing: () => void;
+  /** The place of the wake socket. */
+  #runtimeEpfd = -1;
+  #data = 0n;
+  #wakeSocket: WatchedSocket | null = null;
+  /** A descriptor of our epoll, which the runtime owns where it can. */
+  #epfd: number;
+  #held: { close(): void } | null = null;
+  #onRead: () => void;
   /** Whether the byte is there. */
-  #loaded = false;
+  #hasByte = false;
   #armed = false;
   #refed = false;
 
-  constructor(options: LoopWakerOptions, ropeFd: number) {
+  constructor(options: LoopWakerOptions, signalFd: number) {
     this.#options = options;
     this.settleTurns = options.settleTurns;
-    this.#ropeFd = ropeFd;
-    this.#onRing = () => this.#wake();
+    this.#epfd = options.epfd;
+    this.#signalFd = signalFd;
+    this.#onRead = () => this.#wake();
   }
 
-  /** Takes its place in the runtime's epoll; false if that does not work. */
-  async start(bellFd: number): Promise<boolean> {
-    const { onUnload, libc } = this.#options;
-    const bell = await this.#hang(bellFd);
-    if (bell === null) return false;
+  /** Takes the place in the runtime's epoll; false if that does not work. */
+  async start(wakeFd: number): Promise<boolean> {
+    const { onUnload } = this.#options;
+    const wakeSocket = await this.#watch(wakeFd);
+    if (wakeSocket === null) return false;
     // A runtime may begin to read in the next turn of its loop.
     await turn();
-    const place = findPlace(libc, bellFd);
-    if (place !== null && await this.#take(place, bellFd)) {
-      this.#bell = bell;
+    if (this.#findPlace(wakeFd) && this.#hold() && await this.#take(wakeFd)) {
+      this.#wakeSocket = wakeSocket;
       onUnload(() => this.close());
       return true;
     }
-    bell.close();
+    this.#held?.close();
+    wakeSocket.close();
     return false;
   }
 
-  /** Has the runtime read the bell; `null` if it will not. */
-  async #hang(bellFd: number): Promise<WatchedSocket | null> {
+  /** Has the runtime read the wake socket; `null` if it will not. */
+  async #watch(wakeFd: number): Promise<WatchedSocket | null> {
     try {
-      return await this.#options.watch(bellFd, () => {
-        this.#loaded = false;
-        this.#onRing();
+      return await this.#options.watch(wakeFd, () => {
+        this.#hasByte = false;
+        this.#onRead();
       });
     } catch {
-      this.#options.libc.close(bellFd);
+      this.#options.libc.close(wakeFd);
       return null;
     }
+  }
+
+  #findPlace(wakeFd: number): boolean {
+    try {
+      const [first, ...others] = findRegistrations(this.#options.libc, wakeFd);
+      // One epoll may have two descriptors. Two epolls would have a word each.
+      if (others.some(({ data }) => data !== first!.data)) return false;
+      this.#runtimeEpfd = first!.epfd;
+      this.#data = first!.data;
+      return true;
+    } catch (error) {
+      if (error instanceof RegistrationError) return false;
+      throw error;
+    }
+  }
+
+  /** Has the runtime own a descriptor of our epoll, by one of a socket that it was given. */
+  #hold(): boolean {
+    const { libc, hold, epfd } = this.#options;
+    if (hold === undefined) return true;
+    const pair = openPair(libc);
+    if (pair === null) return false;
+    const [heldFd, otherFd] = pair;
+    libc.close(otherFd);
+    try {
+      this.#held = hold(heldFd);
+    } catch {
+      libc.close(heldFd);
+      return false;
+    }
+    if (libc.dup3(epfd, heldFd, O_CLOEXEC) < 0) return false;
+    this.#epfd = heldFd;
+    return true;
   }
 
   arm(ref: boolean): void {
     if (ref !== this.#refed) {
       this.#refed = ref;
-      if (ref) this.#bell!.ref();
-      else this.#bell!.unref();
+      if (ref) this.#wakeSocket!.ref();
+      else this.#wakeSocket!.unref();
     }
     if (this.#armed) return;
     this.#armed = true;
-    this.#tighten(this.#options.epfd);
+    this.#enable(this.#epfd);
   }
 
   disarm(): void {
-    if (this.#refed) this.#bell!.unref();
+    if (this.#refed) this.#wakeSocket!.unref();
     this.#refed = false;
-    if (this.#armed) this.#control(EPOLL_CTL_MOD, this.#options.epfd, EPOLLONESHOT);
+    if (this.#armed) this.#control(EPOLL_CTL_MOD, this.#epfd, EPOLLONESHOT);
     this.#armed = false;
   }
 
@@ -163,9 +208,10 @@ export class LoopWaker implements Waker {
 
   /** Gives the place back. */
   close(): void {
-    this.#control(EPOLL_CTL_DEL, this.#options.epfd, 0);
-    this.#bell!.close();
-    this.#options.libc.close(this.#ropeFd);
+    this.#control(EPOLL_CTL_DEL, this.#epfd, 0);
+    this.#wakeSocket!.close();
+    this.#held?.close();
+    this.#options.libc.close(this.#signalFd);
   }
 
   #wake(): void {
@@ -174,71 +220,56 @@ export class LoopWaker implements Waker {
     this.#options.wake();
   }
 
-  async #take(place: Place, bellFd: number): Promise<boolean> {
-    this.#place = place;
-    // The byte must not ring the bell by itself.
-    if (this.#control(EPOLL_CTL_DEL, bellFd, 0) < 0) return false;
-    return await this.#try() &&
-      this.#control(EPOLL_CTL_ADD, this.#options.epfd, EPOLLONESHOT) === 0;
+  async #take(wakeFd: number): Promise<boolean> {
+    // The byte must not wake the runtime by itself.
+    if (this.#control(EPOLL_CTL_DEL, wakeFd, 0) < 0) return false;
+    return await this.#try() && this.#control(EPOLL_CTL_ADD, this.#epfd, EPOLLONESHOT) === 0;
   }
 
-  /** Rings the bell, by an epoll that has an event from the beginning: there is room in the rope. */
+  /** Wakes by an epoll that has an event from the beginning: the other end can be written. */
   async #try(): Promise<boolean> {
     const { libc } = this.#options;
     const epfd = libc.epoll_create1(EPOLL_CLOEXEC);
     this.#eventView.setUint32(epoll_event.events, EPOLLOUT, true);
-    libc.epoll_ctl(epfd, EPOLL_CTL_ADD, this.#ropeFd, this.#event);
+    libc.epoll_ctl(epfd, EPOLL_CTL_ADD, this.#signalFd, this.#event);
     this.#control(EPOLL_CTL_ADD, epfd, EPOLLONESHOT);
-    const rung = this.#nextRing();
-    this.#tighten(epfd);
-    const works = await rung;
+    const read = this.#nextRead();
+    this.#enable(epfd);
+    const works = await read;
     for (let i = 0; i < this.settleTurns; i++) await turn();
     this.#control(EPOLL_CTL_DEL, epfd, 0);
     libc.close(epfd);
     return works;
   }
 
-  #nextRing(): Promise<boolean> {
-    const wake = this.#onRing;
+  #nextRead(): Promise<boolean> {
+    const wake = this.#onRead;
     return new Promise((resolve) => {
-      const end = (rung: boolean) => {
+      const end = (works: boolean) => {
         clearTimeout(timer);
-        this.#onRing = wake;
-        resolve(rung);
+        this.#onRead = wake;
+        resolve(works);
       };
       const timer = setTimeout(end, TRIAL_TIMEOUT, false);
       timer.unref();
-      this.#onRing = () => end(true);
+      this.#onRead = () => end(true);
     });
   }
 
-  /** From now on the next event of `epfd` rings, once. */
-  #tighten(epfd: number): void {
-    if (!this.#loaded) this.#options.libc.write(this.#ropeFd, this.#byte);
-    this.#loaded = true;
+  /** From now on the next event of `epfd` wakes the runtime, once. */
+  #enable(epfd: number): void {
+    if (!this.#hasByte) this.#options.libc.write(this.#signalFd, this.#byte);
+    this.#hasByte = true;
     this.#control(EPOLL_CTL_MOD, epfd, EPOLLIN | EPOLLONESHOT);
   }
 
   #control(op: number, fd: number, events: number): number {
     this.#eventView.setUint32(epoll_event.events, events, true);
-    this.#eventView.setBigUint64(epoll_event.data, this.#place.data, true);
-    return this.#options.libc.epoll_ctl(this.#place.epfd, op, fd, this.#event);
+    this.#eventView.setBigUint64(epoll_event.data, this.#data, true);
+    return this.#options.libc.epoll_ctl(this.#runtimeEpfd, op, fd, this.#event);
   }
 }
 
 function turn(): Promise<void> {
   return new Promise((resolve) => nextTurn(resolve));
-}
-
-/** The epoll that watches a descriptor; `null` where none is seen. */
-function findPlace(libc: Libc, fd: number): Place | null {
-  const inode = socketInode(libc, fd);
-  if (inode === null) return null;
-  for (let epfd = 0; epfd < MAX_EPFD; epfd++) {
-    // Numbers get reused, and a registration may outlive its number: the inode has to be right.
-    const found = readRegistrations(libc, epfd)
-      ?.find((entry) => entry.fd === fd && entry.inode === inode);
-    if (found !== undefined) return found;
-  }
-  return null;
 }

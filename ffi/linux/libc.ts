@@ -1,12 +1,12 @@
 /**
- * The contract between this module and libc: one method per system call, in the order of the
- * tables in `deno/libc.ts` and `bun/libc.ts`, which fill it in.
+ * The contract between this module and libc: one method per system call. `calls.ts` fills it in, with
+ * the functions that the twins `deno/libc.ts` and `bun/libc.ts` load.
  *
  * **Results.** Every method returns what the C function returns, or `-errno` where that is -1, as
  * the kernel itself does: `-ERRNO.EAGAIN`, never an exception. errno is per thread and anything
- * may overwrite it, so a twin reads it right after the call, in one place, and nobody else does.
+ * may overwrite it, so `calls.ts` reads it right after the call, in one place, and nobody else does.
  *
- * **Blocking.** Methods run on the calling thread. Only `getaddrinfoAsync` leaves it.
+ * **Blocking.** Methods run on the calling thread. Only `getaddrinfoAsync` and `pollAsync` leave it.
  *
  * **Buffers.** The kernel reads and writes the views themselves; none is kept after the call.
  *
@@ -86,10 +86,11 @@ export interface Libc {
   /** `char *getenv(const char *name)`, the process's environment, without a permission to read it */
   getenv(name: string): string | null;
   /**
-   * `int setenv(const char *name, const char *value, int overwrite)`, and with `null` `unsetenv`: what
-   * the runtime's native code reads next, not the program's own view of its environment.
+   * Makes a variable of the process's environment the empty text, for the runtime's native code, and
+   * returns what puts it back. `setenv` would move the table that other threads may be reading, which
+   * setenv(3) forbids; this changes one byte where it is, and nothing moves.
    */
-  setenv(name: string, value: string | null): number;
+  emptyenv(name: string): () => void;
   /**
    * Where `buf` is in memory, for a struct that holds a pointer to it. The address is good while the
    * view is referenced, and only if its memory is its own: more than 64 bytes, `buf.buffer` read once.
@@ -102,6 +103,14 @@ export interface Libc {
   getaddrinfo(hostname: string, family: number): Uint8Array[] | number;
   /** The same off the event loop: a look-up can take many seconds. */
   getaddrinfoAsync(hostname: string, family: number): Promise<Uint8Array[] | number>;
+  /**
+   * `int poll(struct pollfd *fds, nfds_t nfds, int timeout)` on another thread; `null` where the
+   * runtime has no calls that leave the event loop. It says neither -1 nor `-errno`: errno is that
+   * of the other thread.
+   */
+  readonly pollAsync:
+    | ((fds: Uint8Array, count: number, timeout: number) => Promise<number>)
+    | null;
 }
 
 /** The last part of the file name of musl's libc: "x86_64" in `libc.musl-x86_64.so.1`. */

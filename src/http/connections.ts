@@ -11,6 +11,7 @@
  * @module
  */
 
+import { fdLimit } from "../../ffi/guest/registrations.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -21,7 +22,6 @@ import {
 import { libc } from "../../ffi/runtime.ts";
 import { parseIp, toIpv4Mapped } from "../../ffi/linux/sockaddr.ts";
 import type { NetAddr } from "../types.ts";
-import { fdLimit } from "./descriptors.ts";
 
 /** Descriptors that the last searches found. */
 const RECENT = 16;
@@ -64,7 +64,7 @@ export class ConnectionTable {
 
   /** The descriptors of all connections. */
   all(): number[] {
-    const limit = fdLimit();
+    const limit = fdLimit(libc());
     const found: number[] = [];
     for (let fd = 0; fd < limit; fd++) {
       if (readEndpoint("getpeername", fd) && this.#isHere(fd)) found.push(fd);
@@ -83,7 +83,7 @@ export class ConnectionTable {
     for (let fd = 0; fd < this.#digests.length; fd++) {
       if (this.#digests[fd] !== undefined && this.#learn(fd, remote)) return fd;
     }
-    const limit = fdLimit();
+    const limit = fdLimit(libc());
     for (let fd = end; fd < limit; fd++) {
       if (this.#learn(fd, remote)) return fd;
     }

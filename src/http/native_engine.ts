@@ -7,6 +7,7 @@
 import { setTimeout } from "node:timers";
 import { SHUT_RDWR } from "../../ffi/linux/abi.ts";
 import type { RuntimeHandler, RuntimeServer } from "../../ffi/http.ts";
+import { graft, GraftError } from "../../ffi/guest/graft.ts";
 import { socketInode } from "../../ffi/linux/procfs.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
 import { libc } from "../../ffi/runtime.ts";
@@ -14,7 +15,6 @@ import { readMptcpInfo, wireProtocol } from "../kernel/info.ts";
 import { readTcpInfo } from "../kernel/tcp_info.ts";
 import type { ConnectionTable } from "./connections.ts";
 import { type Engine, EngineRefusal, type Job, tlsOf } from "./engine.ts";
-import { graft, GraftError } from "./graft.ts";
 import { type ServeContext, ServeInfo } from "./serve_info.ts";
 import type { ServeMptcpHandler } from "./types.ts";
 
@@ -35,7 +35,7 @@ export function startNative(job: Job): NativeEngine {
   if (job.fd < 0) return toEngine(-1, serveOn(job.addr, job), job);
   const server = serveOn(LOOPBACK, job);
   try {
-    const fd = graft(job.fd, LOOPBACK.hostname, server.port);
+    const fd = graft(libc(), job.fd, LOOPBACK.hostname, server.port);
     libc().close(job.fd);
     return toEngine(fd, server, job);
   } catch (error) {

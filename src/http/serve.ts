@@ -4,14 +4,15 @@
  * @module
  */
 
+import { PROBE_TIMEOUT, probeAccept } from "../../ffi/guest/accept_probe.ts";
 import { F_DUPFD_CLOEXEC } from "../../ffi/linux/abi.ts";
 import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
 import { isShortage, MptcpError } from "../error.ts";
+import { connectMptcp } from "../net/connect.ts";
 import { listenMptcp } from "../net/listen.ts";
 import { formatHostPort } from "../show.ts";
-import type { Fallback, MptcpListener, NetAddr, Protocol } from "../types.ts";
+import type { Fallback, MptcpConn, MptcpListener, NetAddr, Protocol } from "../types.ts";
 import { ConnectionTable } from "./connections.ts";
-import { isDeaf } from "./deafness.ts";
 import { type Engine, EngineRefusal, type Job } from "./engine.ts";
 import { type NativeEngine, startNative } from "./native_engine.ts";
 import { startNode } from "./node_engine.ts";
@@ -238,7 +239,9 @@ class Server implements MptcpServer {
   /** To the end of the server, and of each engine that had to take over. */
   async #run(): Promise<void> {
     const first = this.#engine;
-    if (first.name === "native" && this.#job.fd >= 0 && await this.#isDeaf(first as NativeEngine)) {
+    if (
+      first.name === "native" && this.#job.fd >= 0 && !await this.#accepts(first as NativeEngine)
+    ) {
       this.#replace();
       await first.finished;
     }
@@ -272,9 +275,10 @@ class Server implements MptcpServer {
     }
   }
 
-  #isDeaf({ fd }: NativeEngine): Promise<boolean> {
+  #accepts({ fd }: NativeEngine): Promise<boolean> {
     const { netns } = this.#job.options;
-    return isDeaf({ fd, addr: this.addr, netns, isOver: () => this.#isOver });
+    const connect = () => connectTo(this.addr, netns);
+    return probeAccept(libc(), { fd, connect, isOver: () => this.#isOver });
   }
 
   /** Takes the socket from a native engine that does not accept and gives it to the other engine. */
@@ -291,6 +295,29 @@ class Server implements MptcpServer {
     this.#detail = "the runtime's server did not accept what connected";
     if (!this.#refed) this.#engine.unref();
     native.abort();
+  }
+}
+
+/** The empty line that HTTP allows before a request: with `TCP_DEFER_ACCEPT` something has to come. */
+const EMPTY_LINE = new TextEncoder().encode("\r\n");
+
+/** A connection to a server of this process; `null` where there is none to be had. */
+async function connectTo(addr: NetAddr, netns: string | undefined): Promise<MptcpConn | null> {
+  const loopback: Record<string, string> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+  try {
+    const conn = await connectMptcp({
+      hostname: loopback[addr.hostname] ?? addr.hostname,
+      port: addr.port,
+      mptcp: "off",
+      signal: AbortSignal.timeout(PROBE_TIMEOUT),
+      ...(netns !== undefined && { netns }),
+    });
+    // A new connection has room: this does not wait.
+    await conn.write(EMPTY_LINE);
+    return conn;
+  } catch {
+    // A firewall, an address that is not here yet, a full backlog.
+    return null;
   }
 }
 
