@@ -45,8 +45,8 @@ export type {
   MptcpListener,
   MptcpMode,
   NetAddr,
+  ParsedAddress,
   Protocol,
-  SocketAddress,
   SocketOptions,
   Subflow,
 } from "./src/types.ts";

@@ -6,6 +6,7 @@
  */
 
 import { isDeno } from "../ffi/runtime.ts";
+import { toConnectRequest, toListenRequest } from "../src/net/request.ts";
 import { connectByRuntime, listenByRuntime } from "../src/net/runtime_tcp.ts";
 import type { TaskConn, TaskListener } from "./servers/tasks.ts";
 
@@ -26,12 +27,11 @@ export const NATIVE_LISTEN: string = isDeno ? "Deno.listen" : "Bun.listen";
 /** Connects by the runtime's own TCP. */
 export function connectNative(hostname: string, port: number): Promise<TaskConn> {
   if (isDeno) return Deno.connect({ hostname, port });
-  return connectByRuntime({ hostname, port }, {}, FALLBACK);
+  return connectByRuntime(toConnectRequest({ hostname, port }), FALLBACK);
 }
 
 /** Listens by the runtime's own TCP. */
 export function listenNative(hostname: string): TaskListener {
   if (isDeno) return Deno.listen({ hostname, port: 0 });
-  const target = { hostname, port: 0, tcpBacklog: 511, reusePort: false, ipv6Only: false };
-  return listenByRuntime({ ...target, family: undefined }, {}, FALLBACK);
+  return listenByRuntime(toListenRequest({ hostname }), FALLBACK);
 }

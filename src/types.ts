@@ -323,7 +323,7 @@ export interface Subflow {
 }
 
 /** An address in text, taken apart: what `parseAddress` gives. */
-export interface SocketAddress {
+export interface ParsedAddress {
   /** From the prefix: `mptcp@` requires, `tcp@` switches off, none prefers. */
   readonly mptcp: ListenMode;
   /** 4 or 6 where the prefix fixes the family (`mptcp4@`, `tcp6@`); else undefined. */

@@ -11,13 +11,13 @@ type Wrong = Record<string, unknown> | string | null | number;
 const WRONG: [options: Wrong, type: typeof Error, message: string][] = [
   [{ port: 70000 }, RangeError, "Invalid port (out of range): 70000"],
   [{ port: -1 }, RangeError, "Invalid port (out of range): -1"],
-  [{ port: "x" }, TypeError, "Invalid port: 'x'"],
-  [{ port: "" }, TypeError, "Invalid port: ''"],
+  [{ port: "x" }, TypeError, 'Invalid port: "x"'],
+  [{ port: "" }, TypeError, 'Invalid port: ""'],
   [{ port: 1.5 }, TypeError, "Invalid port: 1.5"],
   [{ port: NaN }, TypeError, "Invalid port: NaN"],
   [{ port: 1, hostname: "" }, TypeError, "Invalid hostname: it is empty"],
   [{ port: 1, hostname: "a\0b" }, TypeError, "zero byte"],
-  [{ port: 1, hostname: 7 }, TypeError, "Invalid hostname: expected a string, got number"],
+  [{ port: 1, hostname: 7 }, TypeError, "Invalid hostname: expected a string, got 7"],
   [{ port: 1, netns: "" }, TypeError, "Invalid netns: it is empty"],
   [{ port: 1, netns: "a\0b" }, TypeError, "zero byte"],
   [{ port: 1, socketOptions: 5 }, TypeError, "Invalid socketOptions: expected an object"],
@@ -103,8 +103,11 @@ test("a port may be a text of digits, as for the runtime's own sockets", () => {
 
 test("an address may be a text", async () => {
   using listener = listenMptcp("[::1]:0");
+  using other = listenMptcp("127.0.0.1:0");
   using conn = await connectMptcp(`tcp6@[::1]:${listener.addr.port}`);
   assertEquals([conn.protocol, conn.fallback?.reason], ["tcp", "off"]);
+  using digits = await connectMptcp(`${other.addr.port}`);
+  assertEquals(digits.remoteAddr, other.addr);
   using any = listenMptcp("*:0");
   assertEquals(any.addr.hostname, "0.0.0.0");
   using any6 = listenMptcp("mptcp6@*:0");

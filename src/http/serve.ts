@@ -10,6 +10,7 @@ import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
 import { isShortage, MptcpError } from "../error.ts";
 import { connectMptcp } from "../net/connect.ts";
 import { listenMptcp } from "../net/listen.ts";
+import { checkSignal } from "../net/options.ts";
 import { formatHostPort } from "../show.ts";
 import type { Fallback, MptcpConn, MptcpListener, NetAddr, Protocol } from "../types.ts";
 import { ConnectionTable } from "./connections.ts";
@@ -110,9 +111,7 @@ function checkOptions(options: ServeMptcpOptions, handler: unknown): void {
       throw new TypeError(`Invalid ${name}: expected a function, got ${typeof value}`);
     }
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError("Invalid signal: expected an AbortSignal");
-  }
+  checkSignal(signal);
   // The kernel does not hand this one on to accepted connections, and it is not us who accept.
   if (options.socketOptions?.priority !== undefined) {
     throw new TypeError("Invalid socketOptions: priority has no effect on an HTTP server");

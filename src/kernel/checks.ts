@@ -6,13 +6,14 @@
 
 import { libc } from "../../ffi/runtime.ts";
 import { MptcpError } from "../error.ts";
+import { show } from "../show.ts";
 import { inNetns } from "../poll/socket.ts";
 
 /** The index of an interface by its name in a network namespace. */
 export function interfaceIndex(device: unknown, netns?: string): number | undefined {
   if (device === undefined) return undefined;
   if (typeof device !== "string" || device === "") {
-    throw new TypeError(`Invalid device: expected the name of an interface, got ${device}`);
+    throw new TypeError(`Invalid device: expected the name of an interface, got ${show(device)}`);
   }
   const index = inNetns(netns, () => libc().if_nametoindex(device));
   if (index > 0) return index;
@@ -32,8 +33,8 @@ export function checkId(name: string, id: unknown): number {
 /** Throws unless the value is an integer in the range. */
 export function checkRange(name: string, value: unknown, min: number, max: number): number {
   if (!Number.isInteger(value)) {
-    throw new TypeError(`Invalid ${name}: expected an integer, got ${JSON.stringify(value)}`);
+    throw new TypeError(`Invalid ${name}: expected an integer, got ${show(value)}`);
   }
   if ((value as number) >= min && (value as number) <= max) return value as number;
-  throw new RangeError(`Invalid ${name}: expected ${min} to ${max}, got ${value}`);
+  throw new RangeError(`Invalid ${name}: expected ${min} to ${max}, got ${show(value)}`);
 }

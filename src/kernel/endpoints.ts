@@ -23,6 +23,7 @@ import { libc } from "../../ffi/runtime.ts";
 import { MptcpError } from "../error.ts";
 import { AttributeBuilder } from "../netlink/attributes.ts";
 import { inNetns } from "../poll/socket.ts";
+import { show } from "../show.ts";
 import {
   addressBytes,
   type AddressParts,
@@ -125,7 +126,7 @@ function flagBits(flags: EndpointFlags): number {
   for (const name of Object.keys(FLAGS) as (keyof EndpointFlags)[]) {
     const value: unknown = flags[name];
     if (value !== undefined && typeof value !== "boolean") {
-      throw new TypeError(`Invalid ${name}: expected a boolean, got ${JSON.stringify(value)}`);
+      throw new TypeError(`Invalid ${name}: expected a boolean, got ${show(value)}`);
     }
     if (value) bits |= FLAGS[name].bit;
   }

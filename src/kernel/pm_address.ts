@@ -17,6 +17,7 @@ import {
 } from "../../ffi/linux/abi_netlink.ts";
 import { formatIp, isIpv4Mapped, parseIp, toIpv4Mapped } from "../../ffi/linux/sockaddr.ts";
 import { AttributeBuilder, type Attributes } from "../netlink/attributes.ts";
+import { show } from "../show.ts";
 
 /** The parts of an address; what is left out is not sent, or was not there. */
 export interface AddressParts {
@@ -61,7 +62,7 @@ export function decodeAddress(attributes: Attributes): AddressParts {
 export function addressBytes(name: string, text: unknown): Uint8Array {
   const ip = typeof text === "string" ? parseIp(text) : null;
   if (ip === null) {
-    throw new TypeError(`Invalid ${name}: expected an IP address, got ${JSON.stringify(text)}`);
+    throw new TypeError(`Invalid ${name}: expected an IP address, got ${show(text)}`);
   }
   if (ip.zone !== "") {
     throw new TypeError(`Invalid ${name}: name the interface as the device, not in "${text}"`);

@@ -9,8 +9,8 @@ import { eaiError } from "../../ffi/linux/errno.ts";
 import { isNetDenied, libc } from "../../ffi/runtime.ts";
 import { decodeSockaddr, encodeSockaddr, parseIp } from "../../ffi/linux/sockaddr.ts";
 import { check, MptcpError } from "../error.ts";
-import { formatHostPort } from "../show.ts";
-import type { ListenMode, SocketAddress } from "../types.ts";
+import { formatHostPort, show } from "../show.ts";
+import type { ListenMode, ParsedAddress } from "../types.ts";
 
 /** An IP address and port to bind or connect to. */
 export interface Target {
@@ -32,7 +32,7 @@ export type Family = 4 | 6 | undefined;
 export function checkPort(port: unknown): number {
   const number = typeof port === "string" && /^\d+$/.test(port) ? Number(port) : port;
   if (!Number.isInteger(number)) {
-    throw new TypeError(`Invalid port: ${describe(port)}`);
+    throw new TypeError(`Invalid port: ${show(port)}`);
   }
   if ((number as number) < 0 || (number as number) > 65535) {
     throw new RangeError(`Invalid port (out of range): ${number}`);
@@ -40,20 +40,14 @@ export function checkPort(port: unknown): number {
   return number as number;
 }
 
-/** A value in a message; objects by their type, as their own texts can be anything, or throw. */
-function describe(value: unknown): string {
-  if (typeof value === "string") return `'${value}'`;
-  return value === Object(value) ? typeof value : String(value);
-}
-
 /** The host as it is, if it can be one. */
 export function checkHostname(hostname: unknown, what = "hostname"): string {
   if (typeof hostname !== "string") {
-    throw new TypeError(`Invalid ${what}: expected a string, got ${typeof hostname}`);
+    throw new TypeError(`Invalid ${what}: expected a string, got ${show(hostname)}`);
   }
   if (hostname === "") throw new TypeError(`Invalid ${what}: it is empty`);
   if (hostname.includes("\0")) {
-    throw new TypeError(`Invalid ${what}: ${JSON.stringify(hostname)} has a zero byte`);
+    throw new TypeError(`Invalid ${what}: ${show(hostname)} has a zero byte`);
   }
   return hostname;
 }
@@ -121,6 +115,8 @@ function toTargets(found: Uint8Array[] | number, hostname: string, port: number)
 }
 
 const PREFIX = /^(mptcp|tcp)([46])?@/;
+/** Ports without a host: no name that anybody uses is made of digits alone. */
+const PORTS = /^\d+(-\d+)?$/;
 
 /** A syntax error that points at its place. */
 function addressError(text: string, at: number, problem: string): SyntaxError {
@@ -132,7 +128,8 @@ function addressError(text: string, at: number, problem: string): SyntaxError {
  *
  * `mptcp@` requires MPTCP, `tcp@` switches it off, no prefix prefers it; `4` and `6` fix the family.
  * The host is an IP address, in brackets if it is IPv6, or a name, `*` for every IPv4 address of
- * this machine (every address with `6`), or empty before a port.
+ * this machine (every address with `6`), or empty before a port. Digits alone are a port: "8080" is
+ * ":8080".
  *
  * @param text The address.
  * @returns Its parts; what the text does not have is `undefined`, an empty host `""`.
@@ -147,9 +144,9 @@ function addressError(text: string, at: number, problem: string): SyntaxError {
  * console.log(mptcp, family, hostname, port, lastPort); // require 6 ::1 8000 8010
  * ```
  */
-export function parseAddress(text: string): SocketAddress {
+export function parseAddress(text: string): ParsedAddress {
   if (typeof text !== "string") {
-    throw new TypeError(`Invalid address: expected a string, got ${typeof text}`);
+    throw new TypeError(`Invalid address: expected a string, got ${show(text)}`);
   }
   const prefix = PREFIX.exec(text);
   const start = prefix === null ? 0 : prefix[0].length;
@@ -166,6 +163,7 @@ export function parseAddress(text: string): SocketAddress {
 /** The host's text and where the ports begin, if there are any. */
 function splitHost(text: string, start: number): [host: string, portStart: number | undefined] {
   const rest = text.slice(start);
+  if (PORTS.test(rest)) return ["", start];
   if (rest === "") throw addressError(text, start, "there is no host and no port");
   if (rest.startsWith("[")) {
     const end = text.indexOf("]", start);
@@ -236,7 +234,7 @@ export function addressOptions(text: string): AddressOptions {
 }
 
 /** The options for one port of an address that is taken apart. */
-export function optionsAt(address: SocketAddress, port: number | undefined): AddressOptions {
+export function optionsAt(address: ParsedAddress, port: number | undefined): AddressOptions {
   const { hostname, mptcp, family } = address;
   return { mptcp, family, ...(hostname && { hostname }), ...(port !== undefined && { port }) };
 }

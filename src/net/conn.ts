@@ -7,6 +7,7 @@
 import { SO_KEEPALIVE, SOL_SOCKET, SOL_TCP, TCP_NODELAY } from "../../ffi/linux/abi.ts";
 import { readMptcpInfo, wireProtocol } from "../kernel/info.ts";
 import { check, closedError } from "../error.ts";
+import { show } from "../show.ts";
 import type { MptcpInfo } from "../kernel/info_types.ts";
 import type { Origin } from "../policy/fallback.ts";
 import { localSockaddr, setIntOption, toNetAddr } from "../poll/socket.ts";
@@ -159,5 +160,5 @@ export class Conn implements MptcpConn {
 
 /** For what is given instead of bytes. */
 export function notBytes(value: unknown): TypeError {
-  return new TypeError(`Expected a Uint8Array, got ${value === null ? "null" : typeof value}`);
+  return new TypeError(`Expected a Uint8Array, got ${show(value)}`);
 }

@@ -6,21 +6,13 @@
 
 import { AF_INET, AF_INET6, IPV6_V6ONLY, SOL_IPV6 } from "../../ffi/linux/abi.ts";
 import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
-import { encodeSockaddr, parseIp, toIpv4Mapped } from "../../ffi/linux/sockaddr.ts";
-import {
-  checkHostname,
-  checkNetPermission,
-  checkPort,
-  type Family,
-  literalTarget,
-  resolveTargets,
-  type Target,
-} from "./address.ts";
+import { encodeSockaddr, toIpv4Mapped } from "../../ffi/linux/sockaddr.ts";
+import { checkNetPermission, literalTarget, resolveTargets, type Target } from "./address.ts";
 import { mptcpClientOrigin } from "../policy/blackhole.ts";
 import { Conn } from "./conn.ts";
 import { check, MptcpError, systemError } from "../error.ts";
 import { abortable, type Contender, happyEyeballs, interleave } from "./happy_eyeballs.ts";
-import { checkBoolean, checkCommonOptions, checkInteger, givenOptions } from "./options.ts";
+import { type ConnectRequest, toConnectRequest } from "./request.ts";
 import { reactor } from "../poll/reactor.ts";
 import { connectByRuntime } from "./runtime_tcp.ts";
 import { setIntOption } from "../poll/socket.ts";
@@ -35,13 +27,6 @@ import {
 } from "../policy/fallback.ts";
 import { formatHostPort } from "../show.ts";
 import type { ConnectMptcpOptions, MptcpConn } from "../types.ts";
-
-/** Options that have been checked. */
-interface Request extends Omit<ConnectMptcpOptions, "localPort"> {
-  readonly hostname: string;
-  readonly family: Family;
-  readonly localPort: number | undefined;
-}
 
 /**
  * Connects, by MPTCP where this kernel has it. A server that does not speak MPTCP is reached by TCP
@@ -75,13 +60,14 @@ interface Request extends Omit<ConnectMptcpOptions, "localPort"> {
  * ```
  */
 export async function connectMptcp(options: ConnectMptcpOptions | string): Promise<MptcpConn> {
-  const request = checkOptions(options);
+  const request = toConnectRequest(options);
   request.signal?.throwIfAborted();
   const platform = unsupportedPlatform();
-  if (platform !== null) {
-    const fallback = runtimeFallback(platform, request.mptcp);
-    return await connectByRuntime(request, request, fallback);
-  }
+  if (platform === null) return await connectByLibc(request);
+  return await connectByRuntime(request, runtimeFallback(platform, request.mptcp));
+}
+
+async function connectByLibc(request: ConnectRequest): Promise<MptcpConn> {
   checkNetPermission(request.hostname, request.port);
   const local = findLocal(request);
   const targets = await findTargets(request, local);
@@ -89,34 +75,13 @@ export async function connectMptcp(options: ConnectMptcpOptions | string): Promi
   return await happyEyeballs(attempts, request);
 }
 
-function checkOptions(options: ConnectMptcpOptions | string): Request {
-  const given: Partial<ConnectMptcpOptions> & { family?: Family } = givenOptions(options);
-  const port = checkPort(given.port);
-  const hostname = checkHostname(given.hostname ?? (given.family === 6 ? "::1" : "127.0.0.1"));
-  checkCommonOptions(given, "connect");
-  checkBoolean("dualStack", given.dualStack);
-  checkBoolean("autoSelectFamily", given.autoSelectFamily);
-  checkInteger("autoSelectFamilyAttemptDelay", given.autoSelectFamilyAttemptDelay, 0);
-  if (given.signal !== undefined && !(given.signal instanceof AbortSignal)) {
-    throw new TypeError("Invalid signal: expected an AbortSignal");
-  }
-  const localPort = given.localPort === undefined ? undefined : checkPort(given.localPort);
-  checkLocalAddress(given.localAddress);
-  return { ...given, family: given.family, hostname, port, localPort };
-}
-
-function checkLocalAddress(address: unknown): void {
-  if (address === undefined || parseIp(checkHostname(address, "localAddress")) !== null) return;
-  throw new TypeError(`Invalid localAddress: "${address}" is not an IP address`);
-}
-
 /** What `localAddress` is; `null` to let the kernel choose. */
-function findLocal({ localAddress, localPort = 0 }: Request): Target | null {
+function findLocal({ localAddress, localPort = 0 }: ConnectRequest): Target | null {
   return localAddress === undefined ? null : literalTarget(localAddress, localPort);
 }
 
 /** The addresses to try, in the order to try them. */
-async function findTargets(request: Request, local: Target | null): Promise<Target[]> {
+async function findTargets(request: ConnectRequest, local: Target | null): Promise<Target[]> {
   const { hostname, port, signal, family } = request;
   const literal = literalTarget(hostname, port);
   const found = literal !== null
@@ -142,10 +107,10 @@ async function findTargets(request: Request, local: Target | null): Promise<Targ
 class Attempt implements Contender<MptcpConn> {
   readonly #target: Target;
   readonly #local: Target | null;
-  readonly #request: Request;
+  readonly #request: ConnectRequest;
   #stream: Stream | null = null;
 
-  constructor(target: Target, local: Target | null, request: Request) {
+  constructor(target: Target, local: Target | null, request: ConnectRequest) {
     this.#target = target;
     this.#local = local;
     this.#request = request;
@@ -186,7 +151,7 @@ class Attempt implements Contender<MptcpConn> {
   }
 
   #open(): OpenedSocket {
-    const { mptcp = "prefer", dualStack = true, netns } = this.#request;
+    const { mptcp, dualStack, netns } = this.#request;
     // The kernel adds paths of both families to an IPv6 socket, and of one to an IPv4 socket.
     const domains = this.#target.family === AF_INET && dualStack
       ? [AF_INET6, AF_INET]
@@ -200,7 +165,7 @@ class Attempt implements Contender<MptcpConn> {
       // The default is a sysctl, net.ipv6.bindv6only.
       check("setsockopt", setIntOption(fd, SOL_IPV6, IPV6_V6ONLY, 0), { operation: "IPV6_V6ONLY" });
     }
-    const { socketOptions = {} } = this.#request;
+    const { socketOptions } = this.#request;
     const { family } = this.#target;
     applySocketOptions(socketOptions, { fd, role: "connect", family, protocol });
     this.#bind(fd, domain);

@@ -20,14 +20,12 @@ export interface Contender<T extends Disposable> {
 export interface RaceOptions {
   readonly hostname: string;
   readonly port: number;
-  readonly signal?: AbortSignal;
+  readonly signal: AbortSignal | undefined;
   /** False to start an attempt only when the one before has failed. */
-  readonly autoSelectFamily?: boolean;
+  readonly autoSelectFamily: boolean;
   /** Milliseconds before the next is started beside a slow one. */
-  readonly autoSelectFamilyAttemptDelay?: number;
+  readonly autoSelectFamilyAttemptDelay: number;
 }
-
-const DEFAULT_ATTEMPT_DELAY = 250;
 
 /** Families in turn, beginning with that of the first address (RFC 8305, section 4). */
 export function interleave<T extends { readonly family: number }>(targets: T[]): T[] {
@@ -95,9 +93,9 @@ class Race<T extends Disposable> {
     const contender = this.#contenders[this.#next++];
     if (contender === undefined) return;
     contender.connect().then(this.#onConnected, (error) => this.#onFailed(contender, error));
-    const { autoSelectFamily = true, autoSelectFamilyAttemptDelay: delay } = this.#options;
+    const { autoSelectFamily, autoSelectFamilyAttemptDelay: delay } = this.#options;
     if (autoSelectFamily && this.#next < this.#contenders.length) {
-      this.#timer = setTimeout(this.#startNext, delay ?? DEFAULT_ATTEMPT_DELAY);
+      this.#timer = setTimeout(this.#startNext, delay);
     }
   };
 

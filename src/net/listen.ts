@@ -15,25 +15,15 @@ import {
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
 import { encodeSockaddr } from "../../ffi/linux/sockaddr.ts";
-import {
-  checkHostname,
-  checkNetPermission,
-  checkPort,
-  type Family,
-  literalTarget,
-  resolveTargetsSync,
-  type Target,
-} from "./address.ts";
+import { checkNetPermission, literalTarget, resolveTargetsSync, type Target } from "./address.ts";
 import { Listener } from "./listener.ts";
-import { checkBoolean, checkCommonOptions, checkInteger, givenOptions } from "./options.ts";
+import { type ListenRequest, toListenRequest } from "./request.ts";
 import { listenByRuntime } from "./runtime_tcp.ts";
 import { setIntOption } from "../poll/socket.ts";
 import { applySocketOptions } from "./socket_options.ts";
 import { openStream, runtimeFallback } from "../policy/fallback.ts";
 import { check, type ErrorContext } from "../error.ts";
 import type { ListenMptcpOptions, MptcpListener } from "../types.ts";
-
-const DEFAULT_BACKLOG = 511;
 
 /**
  * Listens for connections, MPTCP and TCP alike, and returns at once.
@@ -65,32 +55,25 @@ const DEFAULT_BACKLOG = 511;
  * ```
  */
 export function listenMptcp(options: ListenMptcpOptions | string = {}): MptcpListener {
-  const given: ListenMptcpOptions & { family?: Family } = givenOptions(options);
-  const hostname = checkHostname(given.hostname ?? (given.family === 6 ? "::" : "0.0.0.0"));
-  const port = checkPort(given.port ?? 0);
-  checkCommonOptions(given, "listen");
-  checkInteger("tcpBacklog", given.tcpBacklog, 0);
-  checkBoolean("reusePort", given.reusePort);
-  checkBoolean("ipv6Only", given.ipv6Only);
-
+  const request = toListenRequest(options);
   const platform = unsupportedPlatform();
-  if (platform !== null) {
-    const { family, tcpBacklog = DEFAULT_BACKLOG, reusePort = false, ipv6Only = false } = given;
-    const request = { hostname, port, family, tcpBacklog, reusePort, ipv6Only };
-    return listenByRuntime(request, given, runtimeFallback(platform, given.mptcp));
-  }
-  checkNetPermission(hostname, port);
-  const target = literalTarget(hostname, port) ??
-    resolveTargetsSync(hostname, port, given.family)[0]!;
-  checkNetPermission(target.hostname, port);
-  return listenOn(target, given);
+  if (platform === null) return listenByLibc(request);
+  return listenByRuntime(request, runtimeFallback(platform, request.mptcp));
 }
 
-function listenOn(target: Target, options: ListenMptcpOptions): MptcpListener {
-  const { mptcp = "prefer", netns, socketOptions = {} } = options;
+function listenByLibc(request: ListenRequest): MptcpListener {
+  const { hostname, port, family } = request;
+  checkNetPermission(hostname, port);
+  const target = literalTarget(hostname, port) ?? resolveTargetsSync(hostname, port, family)[0]!;
+  checkNetPermission(target.hostname, port);
+  return listenOn(target, request);
+}
+
+function listenOn(target: Target, request: ListenRequest): MptcpListener {
+  const { mptcp, netns, socketOptions, tcpBacklog } = request;
   const opened = openStream([target.family], mptcp, netns);
   try {
-    prepare(opened.fd, target, options);
+    prepare(opened.fd, target, request);
     applySocketOptions(socketOptions, {
       fd: opened.fd,
       role: "listen",
@@ -101,7 +84,7 @@ function listenOn(target: Target, options: ListenMptcpOptions): MptcpListener {
     const sockaddr = encodeSockaddr(target.address, target.port, target.scopeId);
     const bound = libc().bind(opened.fd, sockaddr);
     check("bind", bound, { ...where, ...bindAdvice(bound) });
-    check("listen", libc().listen(opened.fd, options.tcpBacklog ?? DEFAULT_BACKLOG), where);
+    check("listen", libc().listen(opened.fd, tcpBacklog), where);
     return new Listener(opened, socketOptions);
   } catch (error) {
     libc().close(opened.fd);
@@ -109,16 +92,16 @@ function listenOn(target: Target, options: ListenMptcpOptions): MptcpListener {
   }
 }
 
-function prepare(fd: number, target: Target, options: ListenMptcpOptions): void {
+function prepare(fd: number, target: Target, request: ListenRequest): void {
   // A server that restarts must not wait for the connections of its predecessor to time out.
   check("setsockopt", setIntOption(fd, SOL_SOCKET, SO_REUSEADDR, 1), { operation: "SO_REUSEADDR" });
-  if (options.reusePort) {
+  if (request.reusePort) {
     const result = setIntOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     check("setsockopt", result, { operation: "SO_REUSEPORT" });
   }
   if (target.family === AF_INET) return;
   // Said in both cases: the default is a sysctl, net.ipv6.bindv6only.
-  const only = Number(options.ipv6Only ?? false);
+  const only = Number(request.ipv6Only);
   check("setsockopt", setIntOption(fd, SOL_IPV6, IPV6_V6ONLY, only), { operation: "IPV6_V6ONLY" });
 }
 

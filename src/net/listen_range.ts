@@ -6,7 +6,7 @@
 
 import { type AddressOptions, optionsAt, parseAddress } from "./address.ts";
 import { listenMptcp } from "./listen.ts";
-import type { ListenMptcpOptions, MptcpListener, SocketAddress } from "../types.ts";
+import type { ListenMptcpOptions, MptcpListener, ParsedAddress } from "../types.ts";
 
 /** What a listener on an address can have beyond what the address says. */
 export type ListenRangeOptions = Omit<ListenMptcpOptions, "hostname" | "port" | "mptcp">;
@@ -19,7 +19,7 @@ export type ListenRangeOptions = Omit<ListenMptcpOptions, "hostname" | "port" | 
  * @throws {MptcpError} as `listenMptcp`, for the first port that fails.
  */
 export function listenRange(
-  address: SocketAddress | string,
+  address: ParsedAddress | string,
   options: ListenRangeOptions = {},
 ): MptcpListener[] {
   const where = typeof address === "string" ? parseAddress(address) : address;
@@ -27,7 +27,7 @@ export function listenRange(
 }
 
 /** The options for every port of an address. */
-export function eachPort(address: SocketAddress): AddressOptions[] {
+export function eachPort(address: ParsedAddress): AddressOptions[] {
   const { port: first = 0, lastPort: last = first } = address;
   if (first === 0 && last > 0) {
     throw new RangeError(`Invalid ports 0-${last}: a range of ports begins at 1 or above`);

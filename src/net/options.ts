@@ -4,7 +4,7 @@
  * @module
  */
 
-import { addressOptions, checkHostname } from "./address.ts";
+import { checkHostname } from "./address.ts";
 import { checkSocketOptions } from "./socket_options.ts";
 import { show } from "../show.ts";
 import type { ListenMode, MptcpMode, SocketOptions } from "../types.ts";
@@ -14,13 +14,6 @@ export interface CommonOptions {
   mptcp?: MptcpMode;
   netns?: string;
   socketOptions?: SocketOptions;
-}
-
-/** The options themselves, or what an address in text says. */
-export function givenOptions<T>(options: T | string): T | ReturnType<typeof addressOptions> {
-  if (typeof options === "string") return addressOptions(options);
-  if (typeof options === "object" && options !== null) return options;
-  throw new TypeError("Invalid options: expected an object or a string");
 }
 
 const MODES: Readonly<Record<"listen" | "connect", readonly unknown[]>> = {
@@ -43,6 +36,12 @@ export function checkCommonOptions(options: CommonOptions, role: "listen" | "con
   }
   if (netns !== undefined) checkHostname(netns, "netns");
   if (socketOptions !== undefined) checkSocketOptions(socketOptions, role);
+}
+
+/** Throws a `TypeError` unless the value is an `AbortSignal` or left out. */
+export function checkSignal(value: unknown): void {
+  if (value === undefined || value instanceof AbortSignal) return;
+  throw new TypeError(`Invalid signal: expected an AbortSignal, got ${show(value)}`);
 }
 
 /** Throws a `TypeError` unless the value is a boolean or left out. */

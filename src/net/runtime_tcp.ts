@@ -6,19 +6,11 @@
 
 import { runtimeTcp } from "../../ffi/runtime.ts";
 import { parseIp } from "../../ffi/linux/sockaddr.ts";
-import {
-  describeFailure,
-  type TcpAddr,
-  type TcpConn,
-  type TcpConnectOptions,
-  type TcpListener,
-  type TcpListenOptions,
-} from "../../ffi/tcp.ts";
+import { describeFailure, type TcpAddr, type TcpConn, type TcpListener } from "../../ffi/tcp.ts";
 import { AcceptIterator } from "./accept_iterator.ts";
-import type { Family } from "./address.ts";
 import { notBytes } from "./conn.ts";
 import { closedError, MptcpError, unsupportedError } from "../error.ts";
-import type { CommonOptions } from "./options.ts";
+import type { ConnectRequest, ListenRequest } from "./request.ts";
 import { ConnStreams } from "./streams.ts";
 import { formatHostPort } from "../show.ts";
 import type { MptcpInfo } from "../kernel/info_types.ts";
@@ -39,19 +31,15 @@ interface Context {
 }
 
 /** Listens by the runtime's own TCP. The options have been checked. */
-export function listenByRuntime(
-  target: TcpListenOptions & { readonly family: Family },
-  options: CommonOptions,
-  fallback: Fallback,
-): MptcpListener {
-  const { hostname: address, port } = target;
-  refuseOptions(options, [
-    ["reusePort", target.reusePort],
-    ["ipv6Only", target.ipv6Only],
-    ["family", target.family !== undefined && parseIp(address) === null],
+export function listenByRuntime(request: ListenRequest, fallback: Fallback): MptcpListener {
+  const { hostname: address, port, family, reusePort, ipv6Only, socketOptions } = request;
+  refuseOptions(request, [
+    ["reusePort", reusePort],
+    ["ipv6Only", ipv6Only],
+    ["family", family !== undefined && parseIp(address) === null],
   ]);
   try {
-    return new RuntimeListener(runtimeTcp().listen(target), options.socketOptions ?? {}, fallback);
+    return new RuntimeListener(runtimeTcp().listen(request), socketOptions, fallback);
   } catch (error) {
     throw toMptcpError(error, { operation: "listen", address, port });
   }
@@ -59,21 +47,20 @@ export function listenByRuntime(
 
 /** Connects by the runtime's own TCP, its Happy Eyeballs included. The options have been checked. */
 export async function connectByRuntime(
-  target: TcpConnectOptions,
-  options: CommonOptions,
+  request: ConnectRequest,
   fallback: Fallback,
 ): Promise<MptcpConn> {
-  const { hostname: address, port, family } = target;
-  refuseOptions(options, [
-    ["localAddress", target.localAddress !== undefined],
-    ["localPort", target.localPort !== undefined],
+  const { hostname: address, port, family, localAddress, localPort } = request;
+  refuseOptions(request, [
+    ["localAddress", localAddress !== undefined],
+    ["localPort", localPort !== undefined],
     ["family", family !== undefined && parseIp(address) === null],
   ]);
   try {
-    const conn = await runtimeTcp().connect(target);
-    return new RuntimeConn(conn, options.socketOptions ?? {}, fallback);
+    const conn = await runtimeTcp().connect(request);
+    return new RuntimeConn(conn, request.socketOptions, fallback);
   } catch (error) {
-    if (error === target.signal?.reason) throw error;
+    if (error === request.signal?.reason) throw error;
     throw toMptcpError(error, { operation: "connect", address, port });
   }
 }
@@ -82,7 +69,7 @@ type Wish = readonly [option: ReturnType<typeof runtimeTcp>["lacks"][number], wi
 
 /** Throws for what no TCP of a runtime does, and for wishes that this one does not fulfil. */
 function refuseOptions(
-  { netns, socketOptions = {} }: CommonOptions,
+  { netns, socketOptions }: ListenRequest | ConnectRequest,
   wishes: readonly Wish[],
 ): void {
   if (netns !== undefined) throw refusedError("netns");

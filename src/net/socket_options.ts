@@ -199,7 +199,7 @@ function expectsLinger(value: unknown): string | null {
 /** Throws a `TypeError` for a member that does not exist, has the wrong type, or the wrong role. */
 export function checkSocketOptions(options: SocketOptions, role: OptionTarget["role"]): void {
   if (typeof options !== "object" || options === null) {
-    throw new TypeError("Invalid socketOptions: expected an object");
+    throw new TypeError(`Invalid socketOptions: expected an object, got ${show(options)}`);
   }
   for (const [key, value] of Object.entries(options)) {
     if (!Object.hasOwn(OPTIONS, key)) {

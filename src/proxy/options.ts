@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkSignal } from "../net/options.ts";
 import { show } from "../show.ts";
 import type { AcceptProxyOptions, ProxyMptcpOptions } from "./types.ts";
 
@@ -34,9 +35,7 @@ export function checkProxyOptions(options: ProxyMptcpOptions): CheckedProxyOptio
   if (sendProxy !== undefined && sendProxy !== "v1" && sendProxy !== "v2") {
     throw new TypeError(`Invalid sendProxy: expected "v1" or "v2", got ${show(sendProxy)}`);
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError("Invalid signal: expected an AbortSignal");
-  }
+  checkSignal(signal);
   for (const name of ["onOpen", "onClose", "onBackend", "onError"] as const) {
     const value: unknown = options[name];
     if (value !== undefined && typeof value !== "function") {

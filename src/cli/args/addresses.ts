@@ -7,11 +7,11 @@
 import { parseAddress } from "../../../mod.ts";
 import { type AddressOptions, optionsAt } from "../../net/address.ts";
 import { formatHostPort } from "../../show.ts";
-import type { Fallback, SocketAddress } from "../../types.ts";
+import type { Fallback, ParsedAddress } from "../../types.ts";
 import { UsageError } from "./arguments.ts";
 
 /** Takes an address apart; what is wrong with it is wrong with the command line. */
-export function parseOperand(text: string): SocketAddress {
+export function parseOperand(text: string): ParsedAddress {
   try {
     return parseAddress(text);
   } catch (error) {
@@ -57,6 +57,6 @@ export function sourceOptions(
 }
 
 /** Why something is TCP, in the words of a command line. */
-export function reasonFor({ reason, detail }: Fallback, mode: SocketAddress["mptcp"]): string {
+export function reasonFor({ reason, detail }: Fallback, mode: ParsedAddress["mptcp"]): string {
   return reason === "off" && mode === "off" ? "Switched off by tcp@ in the address" : detail;
 }
