@@ -49,6 +49,9 @@ const MEMBERS: readonly (readonly [name: keyof MptcpInfo, offset: number, bytes:
   ["lastAckRecv", 92, 4],
 ];
 
+/** What a number would round. */
+const SEQUENCE_NUMBERS: ReadonlySet<string> = new Set(["writeSeq", "sndUna", "rcvNxt"]);
+
 /** The members that a struct of that length has. */
 function membersWithin(length: number): string[] {
   return MEMBERS.filter(([, offset, bytes]) => offset + bytes <= length).map(([name]) => name);
@@ -82,7 +85,11 @@ test("every member of a struct mptcp_info is read from its place, little-endian"
       } else if (name === "csumEnabled") {
         assertEquals(read, value !== 0n);
       } else {
-        assertEquals(read, length === 8 ? value : Number(value), name);
+        assertEquals(
+          typeof read === "string" ? BigInt(read) : read,
+          SEQUENCE_NUMBERS.has(name) ? value : Number(value),
+          name,
+        );
       }
     }
   }));
@@ -167,13 +174,13 @@ test(
     await server.write(bytesOf("four"));
     await readUpTo(client, 4);
     const sent = client.info()!;
-    assertEquals(sent.writeSeq, before.client.writeSeq! + 15n);
-    assertEquals(sent.sndUna, before.client.sndUna! + 15n);
-    assertEquals(sent.rcvNxt, before.client.rcvNxt! + 4n);
-    assertEquals([sent.bytesSent, sent.bytesReceived, sent.bytesAcked], [15n, 4n, 15n]);
+    assertEquals(BigInt(sent.writeSeq!), BigInt(before.client.writeSeq!) + 15n);
+    assertEquals(BigInt(sent.sndUna!), BigInt(before.client.sndUna!) + 15n);
+    assertEquals(BigInt(sent.rcvNxt!), BigInt(before.client.rcvNxt!) + 4n);
+    assertEquals([sent.bytesSent, sent.bytesReceived, sent.bytesAcked], [15, 4, 15]);
     const received = server.info()!;
-    assertEquals(received.rcvNxt, before.server.rcvNxt! + 15n);
-    assertEquals([received.bytesSent, received.bytesReceived], [4n, 15n]);
+    assertEquals(BigInt(received.rcvNxt!), BigInt(before.server.rcvNxt!) + 15n);
+    assertEquals([received.bytesSent, received.bytesReceived], [4, 15]);
     assert(sent.subflowsTotal! >= 1 && received.subflowsTotal! >= 1);
   },
 );

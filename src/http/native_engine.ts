@@ -75,7 +75,7 @@ async function endSilent(connections: ConnectionTable): Promise<void> {
 
 function hasSentNothing(fd: number): boolean {
   const info = wireProtocol(fd) === "mptcp" ? readMptcpInfo(fd) : readTcpInfo(fd);
-  return info?.bytesReceived === 0n;
+  return info?.bytesReceived === 0;
 }
 
 interface Address {

@@ -3,6 +3,9 @@
  * kernel names without the prefix. A field that the running kernel did not return is `undefined`;
  * "since" is the first kernel that has it.
  *
+ * All of it is plain data: it survives `JSON.stringify`, `structuredClone` and spreading. Counters of
+ * 64 bits are numbers, exact up to 2^53.
+ *
  * @module
  */
 
@@ -24,12 +27,12 @@ export interface MptcpInfo {
   readonly flags?: MptcpInfoFlags | undefined;
   /** Names the connection at this end, in path-manager commands and events. Since 5.9. */
   readonly token?: number | undefined;
-  /** The next data sequence number to write. Since 5.9. */
-  readonly writeSeq?: bigint | undefined;
-  /** The first data sequence number that the peer has not acknowledged. Since 5.9. */
-  readonly sndUna?: bigint | undefined;
-  /** The next data sequence number that is expected. Since 5.9. */
-  readonly rcvNxt?: bigint | undefined;
+  /** The next data sequence number to write: 64 bits, as hex text ("0x1f..."). Since 5.9. */
+  readonly writeSeq?: string | undefined;
+  /** The first data sequence number that the peer has not acknowledged, as hex text. Since 5.9. */
+  readonly sndUna?: string | undefined;
+  /** The next data sequence number that is expected, as hex text. Since 5.9. */
+  readonly rcvNxt?: string | undefined;
   /** Local addresses in use beside the initial one. Since 5.12. */
   readonly localAddrUsed?: number | undefined;
   /** The limit of `localAddrUsed`. Since 5.12. */
@@ -39,13 +42,13 @@ export interface MptcpInfo {
   /** Retransmissions at the MPTCP level. Since 6.5. */
   readonly retransmits?: number | undefined;
   /** Bytes retransmitted at the MPTCP level. Since 6.5. */
-  readonly bytesRetrans?: bigint | undefined;
+  readonly bytesRetrans?: number | undefined;
   /** Bytes sent over all subflows, closed ones too. Since 6.5. */
-  readonly bytesSent?: bigint | undefined;
+  readonly bytesSent?: number | undefined;
   /** Bytes received over all subflows, closed ones too. Since 6.5. */
-  readonly bytesReceived?: bigint | undefined;
+  readonly bytesReceived?: number | undefined;
   /** Bytes that the peer has acknowledged. Since 6.5. */
-  readonly bytesAcked?: bigint | undefined;
+  readonly bytesAcked?: number | undefined;
   /** Subflows, the initial one included. 0: every path is lost, the kernel waits for a new one. Since 6.8. */
   readonly subflowsTotal?: number | undefined;
   /** Endpoints with the flag laminar. Since 6.18; 0 on kernels from 6.8 to then. */
@@ -166,14 +169,14 @@ export interface TcpInfo {
   readonly rcvSpace?: number | undefined;
   /** Segments retransmitted so far. */
   readonly totalRetrans?: number | undefined;
-  /** Pacing rate in bytes per second; 18446744073709551615 for none. Since 3.15. */
-  readonly pacingRate?: bigint | undefined;
-  /** Limit of `pacingRate`, in bytes per second. Since 3.15. */
-  readonly maxPacingRate?: bigint | undefined;
+  /** Pacing rate in bytes per second; `null` for none. Since 3.15. */
+  readonly pacingRate?: number | null | undefined;
+  /** Limit of `pacingRate`, in bytes per second; `null` for none. Since 3.15. */
+  readonly maxPacingRate?: number | null | undefined;
   /** Bytes that the peer has acknowledged. Since 4.1. */
-  readonly bytesAcked?: bigint | undefined;
+  readonly bytesAcked?: number | undefined;
   /** Bytes received in order. Since 4.1. */
-  readonly bytesReceived?: bigint | undefined;
+  readonly bytesReceived?: number | undefined;
   /** Segments sent. Since 4.2. */
   readonly segsOut?: number | undefined;
   /** Segments received. Since 4.2. */
@@ -187,21 +190,21 @@ export interface TcpInfo {
   /** Segments with data sent. Since 4.6. */
   readonly dataSegsOut?: number | undefined;
   /** Rate of delivery last measured, in bytes per second. Since 4.9. */
-  readonly deliveryRate?: bigint | undefined;
+  readonly deliveryRate?: number | undefined;
   /** Microseconds with data to send. Since 4.10. */
-  readonly busyTime?: bigint | undefined;
+  readonly busyTime?: number | undefined;
   /** Microseconds of it that the peer's window held up. Since 4.10. */
-  readonly rwndLimited?: bigint | undefined;
+  readonly rwndLimited?: number | undefined;
   /** Microseconds of it that the send buffer held up. Since 4.10. */
-  readonly sndbufLimited?: bigint | undefined;
+  readonly sndbufLimited?: number | undefined;
   /** Segments delivered. Since 4.18. */
   readonly delivered?: number | undefined;
   /** Segments delivered with an ECN mark. Since 4.18. */
   readonly deliveredCe?: number | undefined;
   /** Bytes of data sent, retransmissions included. Since 4.19. */
-  readonly bytesSent?: bigint | undefined;
+  readonly bytesSent?: number | undefined;
   /** Bytes of data retransmitted. Since 4.19. */
-  readonly bytesRetrans?: bigint | undefined;
+  readonly bytesRetrans?: number | undefined;
   /** Segments that the peer got twice, by its DSACKs. Since 4.19. */
   readonly dsackDups?: number | undefined;
   /** Reordering events. Since 4.19. */

@@ -25,8 +25,22 @@ export class StructReader {
     return this.#has(offset, 4) ? this.#view.getUint32(offset, true) : undefined;
   }
 
-  u64(offset: number): bigint | undefined {
-    return this.#has(offset, 8) ? this.#view.getBigUint64(offset, true) : undefined;
+  /** A counter: exact up to 2^53. */
+  u64(offset: number): number | undefined {
+    if (!this.#has(offset, 8)) return undefined;
+    return this.#view.getUint32(offset, true) + 2 ** 32 * this.#view.getUint32(offset + 4, true);
+  }
+
+  /** A rate in bytes per second; `null` for the largest number, which stands for no limit. */
+  rate(offset: number): number | null | undefined {
+    const value = this.u64(offset);
+    return value === 2 ** 64 ? null : value;
+  }
+
+  /** A number of 64 bits of which each matters, as "0x" and 16 digits. */
+  hex64(offset: number): string | undefined {
+    if (!this.#has(offset, 8)) return undefined;
+    return `0x${this.#view.getBigUint64(offset, true).toString(16).padStart(16, "0")}`;
   }
 
   #has(offset: number, size: number): boolean {

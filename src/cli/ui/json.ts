@@ -4,11 +4,7 @@
  * @module
  */
 
-/** A value as JSON. A `bigint` is a number, and a text where a number would not hold all of it. */
+/** A value as JSON. */
 export function toJson(value: unknown): string {
-  return JSON.stringify(value, (_, member) => {
-    if (typeof member !== "bigint") return member;
-    const number = Number(member);
-    return Number.isSafeInteger(number) ? number : String(member);
-  });
+  return JSON.stringify(value);
 }

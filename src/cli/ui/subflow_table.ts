@@ -60,8 +60,8 @@ export function subflowLines(subflows: readonly SubflowReport[], styles: Styles)
 }
 
 /** Bytes sent for the first time. */
-export function sentBytes({ bytesSent = 0n, bytesRetrans = 0n }: Subflow["tcp"]): number {
-  return Number(bytesSent - bytesRetrans);
+export function sentBytes({ bytesSent = 0, bytesRetrans = 0 }: Subflow["tcp"]): number {
+  return bytesSent - bytesRetrans;
 }
 
 /** The states of a connection whose peer has ended its direction. */
@@ -74,7 +74,7 @@ const ENDED_BY_PEER: readonly (string | undefined)[] = [
 ];
 
 /** Bytes of data received: the kernel counts the FIN as one. */
-export function receivedBytes({ state, bytesReceived = 0n }: Subflow["tcp"]): number {
-  const fin = bytesReceived > 0n && ENDED_BY_PEER.includes(state) ? 1 : 0;
-  return Number(bytesReceived) - fin;
+export function receivedBytes({ state, bytesReceived = 0 }: Subflow["tcp"]): number {
+  const fin = bytesReceived > 0 && ENDED_BY_PEER.includes(state) ? 1 : 0;
+  return bytesReceived - fin;
 }

@@ -8,8 +8,8 @@ const BYTE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
 const RATE_UNITS = ["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"] as const;
 
 /** Bytes: "1.5 MiB". */
-export function formatBytes(bytes: number | bigint): string {
-  return scale(Number(bytes), 1024, BYTE_UNITS);
+export function formatBytes(bytes: number): string {
+  return scale(bytes, 1024, BYTE_UNITS);
 }
 
 /** A rate, given in bytes per second, in bits as links have it: "94.1 Mbit/s". */
