@@ -36,10 +36,26 @@ export function replaceLibc(replacement: Libc): Libc {
   return before;
 }
 
+/** Makes a waker of an epoll, which a write to `eventfd` interrupts. */
+export type CreateWaker = (
+  libc: Libc,
+  epfd: number,
+  eventfd: number,
+  wake: () => void,
+) => Waker;
+
+let makeWaker: CreateWaker = isDeno ? createForDeno : createForBun;
+
 /** Makes the waker of `epfd`, which a write to `eventfd` interrupts. */
 export function createWaker(epfd: number, eventfd: number, wake: () => void): Waker {
-  const create = isDeno ? createForDeno : createForBun;
-  return create(libc(), epfd, eventfd, wake);
+  return makeWaker(libc(), epfd, eventfd, wake);
+}
+
+/** Has wakers made in another way and returns the one before: how tests bring an event loop of theirs. */
+export function replaceCreateWaker(replacement: CreateWaker): CreateWaker {
+  const before = makeWaker;
+  makeWaker = replacement;
+  return before;
 }
 
 let pretended: string | null = null;

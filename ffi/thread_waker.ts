@@ -7,7 +7,7 @@
  * @module
  */
 
-import { clearTimeout, setTimeout } from "node:timers";
+import { clearTimeout, setTimeout, type Timer } from "./event_loop.ts";
 import { pollfd, POLLIN } from "./linux/abi.ts";
 import type { Libc } from "./linux/libc.ts";
 import type { Waker } from "./waker.ts";
@@ -44,7 +44,7 @@ export class ThreadWaker implements Waker {
   readonly #counter: Uint8Array = new Uint8Array(8);
   #polling = false;
   #interrupted = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: Timer | undefined;
   /** Whether the wait under way may not have begun; "asked" while that is found out. */
   #begun: "unknown" | "asked" | "yes" = "yes";
 
@@ -146,7 +146,7 @@ export class TimerWaker implements Waker {
   readonly settleTurns = 0;
   readonly #wake: () => void;
   readonly #interval: number;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: Timer | undefined;
 
   constructor(interval: number, wake: () => void) {
     this.#interval = interval;

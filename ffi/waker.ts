@@ -5,7 +5,7 @@
  * @module
  */
 
-import { clearTimeout, setTimeout } from "node:timers";
+import { clearTimeout, setTimeout, type Timer } from "./event_loop.ts";
 
 /** Waits for one epoll, outside the event loop and only when asked to. */
 export interface Waker {
@@ -46,7 +46,7 @@ export class StagedWaker implements Waker {
   #refed = false;
   /** How many waits there will be until the better one is made. */
   #countdown: number;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: Timer | undefined;
 
   constructor(
     wake: () => void,

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { clearTimeout, setTimeout } from "node:timers";
+import { clearTimeout, setTimeout, type Timer } from "../../ffi/event_loop.ts";
 import { MptcpError } from "../error.ts";
 import { formatHostPort } from "../show.ts";
 
@@ -68,7 +68,7 @@ class Race<T extends Disposable> {
   readonly #options: RaceOptions;
   readonly #errors: unknown[] = [];
   readonly #result: PromiseWithResolvers<T> = Promise.withResolvers();
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: Timer | undefined;
   #next = 0;
   #over = false;
 

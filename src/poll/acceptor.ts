@@ -8,7 +8,7 @@
  * @module
  */
 
-import { setTimeout } from "node:timers";
+import { setTimeout } from "../../ffi/event_loop.ts";
 import { SOCK_CLOEXEC, SOCK_NONBLOCK, sockaddr_storage } from "../../ffi/linux/abi.ts";
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
@@ -146,7 +146,7 @@ export abstract class Acceptor<T> extends Source {
   }
 
   #pause(): Promise<void> {
-    return new Promise((resolve) => {
+    return new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, PAUSE);
       if (!this.refed) timer.unref();
     });

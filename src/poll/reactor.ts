@@ -9,10 +9,9 @@
  * @module
  */
 
-import { clearTimeout, setTimeout } from "node:timers";
+import { clearTimeout, nextTurn, now, setTimeout, type Timer } from "../../ffi/event_loop.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK } from "../../ffi/linux/abi.ts";
 import { createWaker, libc } from "../../ffi/runtime.ts";
-import { nextTurn } from "../../ffi/turn.ts";
 import type { Waker } from "../../ffi/waker.ts";
 import { PAUSE } from "./coalescing.ts";
 import { Epoll, type Source } from "./epoll.ts";
@@ -31,7 +30,7 @@ export class Reactor implements Waiters {
   #unrefed = 0;
   #deferred: Source[] = [];
   #state: State = "idle";
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: Timer | undefined;
   /** When the waker was armed, in milliseconds. */
   #armedAt = 0;
 
@@ -193,13 +192,13 @@ export class Reactor implements Waiters {
   #arm(): void {
     this.#state = "armed";
     this.pace.onSleep();
-    this.#armedAt = performance.now();
+    this.#armedAt = now();
     this.#waker.arm(this.#refed > 0);
   }
 
   readonly #onWake = (): void => {
     if (this.#state !== "armed") return;
-    this.pace.onWake(performance.now() - this.#armedAt, this.#waker.settleTurns);
+    this.pace.onWake(now() - this.#armedAt, this.#waker.settleTurns);
     this.#state = "running";
     this.#round();
   };
@@ -218,4 +217,11 @@ let instance: Reactor | undefined;
 /** The reactor of this thread, made on first use. */
 export function reactor(): Reactor {
   return instance ??= new Reactor();
+}
+
+/** Puts another reactor in place, `undefined` for one that is made on first use; returns the one before. */
+export function replaceReactor(replacement: Reactor | undefined): Reactor | undefined {
+  const before = instance;
+  instance = replacement;
+  return before;
 }

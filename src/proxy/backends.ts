@@ -8,7 +8,7 @@
  * @module
  */
 
-import { clearTimeout, setTimeout } from "node:timers";
+import { clearTimeout, now, setTimeout } from "../../ffi/event_loop.ts";
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import { addressOptions, type Family } from "../net/address.ts";
 import { connectMptcp } from "../net/connect.ts";
@@ -82,7 +82,7 @@ export class Backend {
         return await connectMptcp({ ...this.#options, signal });
       } catch (error) {
         if (signal.aborted || !isConnectShortage(error)) throw error;
-        await new Promise((resolve) => setTimeout(resolve, SHORTAGE_PAUSE));
+        await new Promise<void>((resolve) => setTimeout(resolve, SHORTAGE_PAUSE));
         if (signal.aborted) throw error;
       }
     }
@@ -128,7 +128,7 @@ export class Backend {
   /** What users see of it. */
   snapshot(): ProxyBackend {
     const { address, isUp, active, total, failures, error } = this;
-    const retryIn = isUp ? 0 : Math.max(0, Math.round(this.retryAt - performance.now()));
+    const retryIn = isUp ? 0 : Math.max(0, Math.round(this.retryAt - now()));
     return { address, isUp, active, total, failures, error, retryIn };
   }
 }
@@ -165,7 +165,7 @@ export class Backends {
   async connect(signal: AbortSignal): Promise<Connected> {
     const errors: unknown[] = [];
     for (const backend of this.#order()) {
-      const inTurn = backend.onTry(performance.now());
+      const inTurn = backend.onTry(now());
       try {
         const conn = await backend.connect(this.#timeout, signal);
         if (backend.onConnected()) this.#onChange(backend);
@@ -174,17 +174,17 @@ export class Backends {
         if (signal.aborted) throw error;
         errors.push(error);
         if (isConnectShortage(error)) continue;
-        if (backend.onFailed(error, performance.now(), inTurn)) this.#onChange(backend);
+        if (backend.onFailed(error, now(), inTurn)) this.#onChange(backend);
       }
     }
     throw unreachableError(errors);
   }
 
   #order(): Backend[] {
-    const now = performance.now();
+    const time = now();
     const start = this.#next++ % this.all.length;
     const inTurn = [...this.all.slice(start), ...this.all.slice(0, start)];
-    const late = inTurn.filter(({ isUp, retryAt }) => !isUp && now < retryAt);
+    const late = inTurn.filter(({ isUp, retryAt }) => !isUp && time < retryAt);
     late.sort((a, b) => a.retryAt - b.retryAt);
     return [...inTurn.filter((backend) => !late.includes(backend)), ...late];
   }

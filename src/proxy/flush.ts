@@ -4,7 +4,7 @@
  * @module
  */
 
-import { setTimeout } from "node:timers";
+import { now, setTimeout } from "../../ffi/event_loop.ts";
 import type { MptcpConn } from "../types.ts";
 
 /** The longest wait, in milliseconds, and the time between two looks: there is no event for it. */
@@ -13,9 +13,9 @@ const INTERVAL = 10;
 
 /** Waits until the other end has all, or a second is over, or the signal is aborted. */
 export async function flush(conn: MptcpConn, signal: AbortSignal): Promise<void> {
-  const late = performance.now() + LIMIT;
-  while (!hasArrived(conn) && !signal.aborted && performance.now() < late) {
-    await new Promise((resolve) => setTimeout(resolve, INTERVAL));
+  const late = now() + LIMIT;
+  while (!hasArrived(conn) && !signal.aborted && now() < late) {
+    await new Promise<void>((resolve) => setTimeout(resolve, INTERVAL));
   }
 }
 

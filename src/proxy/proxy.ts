@@ -4,7 +4,7 @@
  * @module
  */
 
-import { clearTimeout, setImmediate, setTimeout } from "node:timers";
+import { clearTimeout, nextTurn, setTimeout } from "../../ffi/event_loop.ts";
 import { isShortage, MptcpError } from "../error.ts";
 import { formatHostPort } from "../show.ts";
 import type { MptcpConn, MptcpListener } from "../types.ts";
@@ -144,7 +144,7 @@ class Proxy implements MptcpProxy {
   }
 
   async shutdown({ deadline = Infinity }: ProxyShutdownOptions = {}): Promise<number> {
-    for (let i = 0; i < LAST_ROUNDS; i++) await new Promise((resolve) => setImmediate(resolve));
+    for (let i = 0; i < LAST_ROUNDS; i++) await new Promise<void>(nextTurn);
     this.#stopListening();
     let cut = 0;
     const timer = deadline === Infinity ? undefined : setTimeout(() => {
@@ -210,7 +210,7 @@ class Proxy implements MptcpProxy {
       if (!this.#isExhausted) this.#exhausted++;
       this.#isExhausted = true;
     }
-    await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
+    await new Promise<void>((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
   }
 
   #serve(conn: MptcpConn): void {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { clearTimeout, setTimeout } from "node:timers";
+import { clearTimeout, now, setTimeout, type Timer } from "../../ffi/event_loop.ts";
 import { Conn } from "../net/conn.ts";
 import { MptcpError } from "../error.ts";
 import { resetOnClose } from "../poll/socket.ts";
@@ -94,14 +94,14 @@ export class Session implements ProxyConnection {
   readonly #context: SessionContext;
   readonly #front: Side;
   readonly #stopping = new AbortController();
-  readonly #began = performance.now();
+  readonly #began = now();
   #back: Side | null = null;
   #backend: Backend | null = null;
   #addresses: HeaderAddresses | null = null;
   #relay: Relay | null = null;
   #verdict: Verdict | null = null;
   #activeAt = 0;
-  #idleTimer: ReturnType<typeof setTimeout> | undefined;
+  #idleTimer: Timer | undefined;
 
   constructor(id: number, conn: MptcpConn, context: SessionContext) {
     this.id = id;
@@ -195,13 +195,13 @@ export class Session implements ProxyConnection {
     this.#relay = createRelay(this.#front.conn, this.#back!.conn, {
       head: concat(header, rest),
       onBytes: (side, count) => this.#count(side, count),
-      onProgress: () => this.#activeAt = performance.now(),
+      onProgress: () => this.#activeAt = now(),
       onEnd: () => {
         this.#front.count();
         this.#back!.count();
       },
     });
-    this.#activeAt = performance.now();
+    this.#activeAt = now();
     this.#watchIdle();
     return await this.#relay.run();
   }
@@ -221,7 +221,7 @@ export class Session implements ProxyConnection {
   #watchIdle(): void {
     const { idleTimeout } = this.#context;
     if (idleTimeout === 0) return;
-    const left = this.#activeAt + idleTimeout - performance.now();
+    const left = this.#activeAt + idleTimeout - now();
     if (left <= 0) return this.stop("idle", idleError(idleTimeout));
     // What waits for bytes keeps the process alive, this does not.
     this.#idleTimer = setTimeout(() => this.#watchIdle(), left).unref();
@@ -234,7 +234,7 @@ export class Session implements ProxyConnection {
       ...this.snapshot(),
       end,
       error,
-      milliseconds: performance.now() - this.#began,
+      milliseconds: now() - this.#began,
     };
     for (const side of [this.#front, this.#back]) side?.close(end !== "closed");
     if (this.#backend !== null) this.#backend.active--;
