@@ -1,5 +1,6 @@
 /**
- * Shows MPTCP at work: `deno task demo`, or `bun bench/demo.ts`.
+ * Shows MPTCP at work: `deno task demo`, or `bun bench/demo.ts`; with `--web [ADDRESS]` on a page with
+ * buttons that cut paths.
  *
  * Starts the example server, calls it by MPTCP and by TCP, and prints what each end saw. For two paths
  * it makes two network namespaces, in a user namespace if it must; where it may not, all goes over
@@ -12,6 +13,7 @@ import { once } from "node:events";
 import process from "node:process";
 import { setTimeout } from "node:timers";
 import { call } from "./demo/call.ts";
+import { showOnPage } from "./demo/web.ts";
 import { programCommand } from "./demo/program.ts";
 import { labStage, loopbackStage, serverPort, type Stage } from "./demo/stage.ts";
 import { format } from "./demo/table.ts";
@@ -56,14 +58,17 @@ async function show(stage: Stage): Promise<void> {
   console.log(format(opened.title, calls));
 }
 
-setTimeout(() => {
-  console.error("The calls are not done after 10 s");
-  interrupt.abort(1);
-}, 10_000).unref();
+const onPage = process.argv.includes("--web");
+if (!onPage) {
+  setTimeout(() => {
+    console.error("The calls are not done after 10 s");
+    interrupt.abort(1);
+  }, 10_000).unref();
+}
 process.on("SIGINT", () => interrupt.abort(130));
 process.on("SIGTERM", () => interrupt.abort(143));
 try {
-  await main();
+  await (onPage ? showOnPage(process.argv.slice(2), interrupt.signal) : main());
 } catch (error) {
   if (!interrupt.signal.aborted) throw error;
   process.exitCode = interrupt.signal.reason;

@@ -4,7 +4,8 @@
  *   delay INTERFACE INTERFACE MICROSECONDS PERCENT SEED
  *
  * What comes in at one interface goes out at the other so many microseconds later, in its order, but
- * for the frames that are lost. Says "ready" once it does, and ends with its standard input.
+ * for the frames that are lost. Says "ready" once it does, and ends with its standard input; a line of
+ * it is a new number of microseconds, for frames that come in from then on.
  *
  * Packet sockets with PACKET_VNET_HDR hand frames over as the kernel has them: a segment of 64 KiB
  * that waits to be split, or a checksum that is left to the hardware, stays so.
@@ -40,7 +41,7 @@ struct frame {
   unsigned char bytes[];
 };
 
-/* One direction. The delay is the same for all frames, so the first is always the next one due. */
+/* One direction. Frames keep their order: one that was given a shorter delay waits for those before. */
 struct wire {
   int from, to;
   struct frame *first, **end;
@@ -131,6 +132,16 @@ static struct timespec *next_due(const struct wire wires[2], struct timespec *wa
   return wait;
 }
 
+/* Takes a new delay from standard input: 0 once that has ended. */
+static int take_delay(void) {
+  char line[64];
+  ssize_t size = read(STDIN_FILENO, line, sizeof line - 1);
+  if (size <= 0) return 0;
+  line[size] = 0;
+  delay_ns = strtoull(line, NULL, 10) * 1000;
+  return 1;
+}
+
 int main(int argc, char **argv) {
   if (argc != 6) {
     fprintf(stderr, "usage: delay INTERFACE INTERFACE MICROSECONDS PERCENT SEED; see delay.c\n");
@@ -151,7 +162,7 @@ int main(int argc, char **argv) {
     struct pollfd fds[3] = {{near, POLLIN, 0}, {far, POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
     struct timespec wait;
     if (ppoll(fds, 3, next_due(wires, &wait), NULL) < 0 && errno != EINTR) die("ppoll");
-    if (fds[2].revents != 0) return 0;
+    if (fds[2].revents != 0 && !take_delay()) return 0;
     for (int i = 0; i < 2; i++) take(&wires[i]);
     for (int i = 0; i < 2; i++) deliver(&wires[i], now());
   }

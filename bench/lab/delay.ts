@@ -35,7 +35,7 @@ export function checkImpairment(path: number, { delay, loss }: Impairment): void
 export class Middle implements AsyncDisposable {
   readonly name: string;
   readonly #program: string;
-  readonly #children: ChildProcess[] = [];
+  readonly #children: Map<number, ChildProcess> = new Map();
 
   private constructor(name: string, program: string) {
     this.name = name;
@@ -63,7 +63,7 @@ export class Middle implements AsyncDisposable {
     const command = inNamespace(this.name, [this.#program, ...links, ...settings]);
     // The program ends with its stdin: when this process does, if nothing else ends it.
     const child = start(command, { stdio: ["pipe", "pipe", "pipe"] });
-    this.#children.push(child);
+    this.#children.set(path, child);
     const failed = text(child.stderr!).then((errors) => {
       throw new Error(`${command.join(" ")}: ${errors.trim()}`);
     });
@@ -71,8 +71,16 @@ export class Middle implements AsyncDisposable {
     failed.catch(() => {});
   }
 
+  /** Has frames take another time from now on. */
+  setDelay(path: number, delay: number): void {
+    const child = this.#children.get(path);
+    if (child === undefined) throw new RangeError(`Path ${path} was made without a delay`);
+    checkImpairment(path, { delay, loss: 0 });
+    child.stdin!.write(`${Math.round(delay * 1000)}\n`);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#children.map(stop));
+    await Promise.all(Array.from(this.#children.values(), stop));
     await removeNamespace(this.name);
   }
 }

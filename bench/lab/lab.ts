@@ -67,6 +67,11 @@ export interface LabOptions {
 export interface Lab {
   readonly client: Host;
   readonly server: Host;
+  /**
+   * Has packets of a path take another time each way, in milliseconds; one that was made with a delay
+   * or a loss.
+   */
+  setDelay(path: number, delay: number): void;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -107,7 +112,15 @@ export async function createLab(options: LabOptions = {}): Promise<Lab> {
   if (mptcpEnabled() !== null) await announce(paths, signal, client, server);
 
   const made = stack.move();
-  return { client, server, [Symbol.asyncDispose]: () => made.disposeAsync() };
+  return {
+    client,
+    server,
+    setDelay(path, delay) {
+      if (middle === null) throw new RangeError(`Path ${path} was made without a delay`);
+      middle.setDelay(path, delay);
+    },
+    [Symbol.asyncDispose]: () => made.disposeAsync(),
+  };
 }
 
 /** What happens on the paths, by their numbers, on which something does. */

@@ -15,9 +15,17 @@ export function tokenText(token: number): string {
 
 /** One line: the time, the connection, what happened, and to what. */
 export function eventLine(event: MptcpEvent, time: Date): string {
-  const token = "token" in event && event.token !== undefined ? tokenText(event.token) : "-";
-  const columns = [timeText(time), token.padEnd(8), event.type.padEnd(19), detailOf(event)];
+  const columns = [timeText(time), nameOf(event).padEnd(8), event.type.padEnd(19), detailOf(event)];
   return columns.join("  ").trimEnd();
+}
+
+/** The same without the time, and without columns. */
+export function eventText(event: MptcpEvent): string {
+  return `${nameOf(event)} ${event.type} ${detailOf(event)}`.trimEnd();
+}
+
+function nameOf(event: MptcpEvent): string {
+  return "token" in event && event.token !== undefined ? tokenText(event.token) : "-";
 }
 
 /** "10:31:22.123", local time. */

@@ -1,0 +1,159 @@
+/**
+ * What the live page shows: the connections of a machine with the rates of their paths.
+ *
+ * @module
+ */
+
+import { mptcpCounters } from "../../../kernel/counters.ts";
+import { hostAddresses } from "../../../kernel/local_addresses.ts";
+import { formatAddr } from "../../ui/subflow_table.ts";
+import { tokenText } from "../event_line.ts";
+import { type ConnectionRates, look, RateMeter, type SubflowRates } from "../traffic_table.ts";
+
+/** A path of a connection. */
+export interface PathState {
+  /** The same from one state to the next. */
+  readonly key: string;
+  readonly local: string;
+  readonly remote: string;
+  /** The interface of the local address; empty where it has none any more. */
+  readonly interface: string;
+  readonly state: string;
+  readonly backup: boolean;
+  /** Microseconds. */
+  readonly rtt: number | null;
+  readonly retransmissions: number;
+  /** Bytes per second. */
+  readonly sent: number;
+  /** Bytes per second. */
+  readonly received: number;
+}
+
+/** A connection. */
+export interface ConnectionState {
+  readonly token: string;
+  readonly local: string;
+  readonly remote: string;
+  /** Bytes per second. */
+  readonly sent: number;
+  /** Bytes per second. */
+  readonly received: number;
+  readonly subflows: readonly PathState[];
+}
+
+/** All that is shown at one moment. */
+export interface MachineState {
+  readonly totals: {
+    readonly connections: number;
+    readonly subflows: number;
+    /** Bytes per second. */
+    readonly sent: number;
+    /** Bytes per second. */
+    readonly received: number;
+  };
+  /** The busiest. */
+  readonly connections: readonly ConnectionState[];
+  /** How many there are beside them. */
+  readonly more: number;
+  /** Connections that became TCP since the machine, or the namespace, began. */
+  readonly fallbacks: readonly { readonly reason: string; readonly count: number }[];
+  /** What to be wary of; `null` for nothing. */
+  readonly warning: string | null;
+}
+
+/** As many as a browser draws with ease. */
+const SHOWN = 200;
+
+const FALLBACKS = {
+  MPCapableFallbackSYNACK: "The server does not speak MPTCP",
+  MPCapableFallbackACK: "The handshake ended without MPTCP",
+  MPCapableSYNTXDrop: "SYNs with MPTCP were not answered",
+  MPCapableSYNTXDisabled: "Not asked, after SYNs that were not answered",
+  MPCapableDataFallback: "The first data came without MPTCP",
+  DssFallback: "A data mapping was missing",
+  DSSCorruptionFallback: "A data mapping was corrupt",
+  InfiniteMapRx: "The peer fell back while connected",
+} as const;
+
+/** Looks at the machine, time and again. */
+export class MachineWatch {
+  readonly #netns: string | undefined;
+  readonly #meter: RateMeter = new RateMeter();
+  readonly #mismatchesAtStart: number;
+
+  constructor(netns: string | undefined) {
+    this.#netns = netns;
+    this.#mismatchesAtStart = this.#counters().DSSNotMatching ?? 0;
+  }
+
+  /** The state now; rates are since the last call. */
+  look(): MachineState {
+    const connections = look(this.#meter, this.#netns);
+    const addresses = hostAddresses(this.#netns);
+    const devices = new Map(addresses.map(({ address, device }) => [address, device]));
+    const shown = connections.slice(0, SHOWN);
+    const sum = (value: (one: ConnectionRates) => number) =>
+      connections.reduce((total, one) => total + value(one), 0);
+    return {
+      totals: {
+        connections: connections.length,
+        subflows: sum(({ subflows }) => subflows.length),
+        sent: sum(({ rates }) => rates.sent),
+        received: sum(({ rates }) => rates.received),
+      },
+      connections: shown.map((connection) => connectionState(connection, devices)),
+      more: connections.length - shown.length,
+      ...this.#troubles(),
+    };
+  }
+
+  #troubles(): Pick<MachineState, "fallbacks" | "warning"> {
+    const counters = this.#counters();
+    const fallbacks = Object.entries(FALLBACKS)
+      .map(([name, reason]) => ({ reason, count: counters[name] ?? 0 }))
+      .filter(({ count }) => count > 0);
+    const mismatches = (counters.DSSNotMatching ?? 0) - this.#mismatchesAtStart;
+    const warning = mismatches === 0
+      ? null
+      : `Received data mappings contradicted one another ${mismatches} times ` +
+        "(MPTcpExtDSSNotMatching): a transfer may have delivered wrong bytes. Compare a digest.";
+    return { fallbacks, warning };
+  }
+
+  #counters(): ReturnType<typeof mptcpCounters> {
+    return mptcpCounters(this.#netns === undefined ? {} : { netns: this.#netns });
+  }
+}
+
+function connectionState(
+  { token, localAddr, remoteAddr, rates, subflows }: ConnectionRates,
+  devices: ReadonlyMap<string, string>,
+): ConnectionState {
+  return {
+    token: tokenText(token),
+    local: formatAddr(localAddr),
+    remote: formatAddr(remoteAddr),
+    ...rates,
+    // The kernel lists them in no lasting order.
+    subflows: subflows.map((subflow) => pathState(subflow, devices))
+      .sort((a, b) => a.interface.localeCompare(b.interface) || a.key.localeCompare(b.key)),
+  };
+}
+
+function pathState(
+  { localAddr, remoteAddr, backup, tcp, rates }: SubflowRates,
+  devices: ReadonlyMap<string, string>,
+): PathState {
+  const [local, remote] = [formatAddr(localAddr), formatAddr(remoteAddr)];
+  return {
+    key: `${local} ${remote}`,
+    local,
+    remote,
+    interface: devices.get(localAddr.hostname) ?? "",
+    state: (tcp.state ?? "").toLowerCase().replaceAll("_", " "),
+    backup,
+    rtt: tcp.rtt ?? null,
+    retransmissions: tcp.totalRetrans ?? 0,
+    ...rates,
+  };
+}
