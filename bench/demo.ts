@@ -2,7 +2,8 @@
  * Shows MPTCP at work: `deno task demo`, or `bun bench/demo.ts`; with `--web [ADDRESS]` on a page with
  * buttons that cut paths.
  *
- * Starts the example server, calls it by MPTCP and by TCP, and prints what each end saw. For two paths
+ * Starts the example server, calls it by MPTCP and by TCP, and prints what each end saw; then cuts one
+ * path of a transfer. For two paths
  * it makes two network namespaces, in a user namespace if it must; where it may not, all goes over
  * loopback. Nothing is left behind.
  *
@@ -12,13 +13,15 @@
 import { once } from "node:events";
 import process from "node:process";
 import { setTimeout } from "node:timers";
+import { mptcpSupport } from "../mod.ts";
 import { call } from "./demo/call.ts";
+import { showCut } from "./demo/cut.ts";
 import { showOnPage } from "./demo/web.ts";
 import { programCommand } from "./demo/program.ts";
 import { labStage, loopbackStage, serverPort, type Stage } from "./demo/stage.ts";
 import { format } from "./demo/table.ts";
 import { start } from "./lab/command.ts";
-import { createLab } from "./lab/lab.ts";
+import { createLab, type Lab } from "./lab/lab.ts";
 import { inUserNamespace, mptcpEnabled, userNamespaceUnavailable } from "./lab/rights.ts";
 
 /** Tells the process in the user namespace that it is there. */
@@ -31,7 +34,7 @@ async function main(): Promise<void> {
   const enabled = mptcpEnabled();
   const sysctls = enabled === null ? {} : { "net.mptcp.enabled": enabled };
   const lab = await createLab({ sysctls }).catch((error: Error) => error);
-  if (!(lab instanceof Error)) return await show(labStage(lab));
+  if (!(lab instanceof Error)) return await showLab(lab);
 
   const inside = process.argv.includes(INSIDE);
   const reason = inside ? lab.message : userNamespaceUnavailable();
@@ -47,8 +50,20 @@ async function again(): Promise<void> {
   process.exitCode = status ?? 1;
 }
 
+async function showLab(lab: Lab): Promise<void> {
+  await using opened = labStage(lab);
+  await showCalls(opened);
+  if (mptcpSupport().supported) {
+    console.log(["", ...await showCut(lab, interrupt.signal)].join("\n"));
+  }
+}
+
 async function show(stage: Stage): Promise<void> {
   await using opened = stage;
+  await showCalls(opened);
+}
+
+async function showCalls(opened: Stage): Promise<void> {
   const port = await serverPort(opened.server);
   const target = { ...opened.target, port, signal: interrupt.signal };
   const calls = {

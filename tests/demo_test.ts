@@ -55,10 +55,14 @@ function missingNobody(): string | null {
 }
 
 test("the demonstration shows two subflows at both ends, and TCP", {
-  skip: noMptcp ?? noLab,
+  skip: noMptcp ?? labUnavailable(["tc", "nft"]),
 }, () => {
   const output = demo();
   assertTwoPaths(output);
+  const [, both, one] = output.split(/^(?:A|The same) transfer .*$/m);
+  assert(/path 1 {2}█.* Mbit\/s\n {2}path 2 {2}█.* Mbit\/s/.test(both!), output);
+  assert(/path 1 {2}█.* Mbit\/s\n {2}path 2 {2,}0 bit\/s/.test(one!), output);
+  assert(/It went on\. Longest gap without data: \d+ ms\.\n$/.test(output), output);
   assertStringIncludes(output, 'Switched off by mptcp: "off"');
   assertStringIncludes(output, "The client did not ask for MPTCP");
 });

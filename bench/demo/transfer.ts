@@ -18,17 +18,19 @@ export class EndlessTransfer implements Disposable {
   /** The longest time without data since the last {@linkcode EndlessTransfer.mark}. */
   #longestPause = 0;
   #ended: string | null = null;
+  /** Kept open: it takes the requests to join as well. */
+  readonly #listener: Disposable;
 
-  private constructor(server: MptcpConn, client: MptcpConn) {
+  private constructor(server: MptcpConn, client: MptcpConn, listener: Disposable) {
     this.#server = server;
     this.#client = client;
+    this.#listener = listener;
     void this.#run(() => this.#send());
     void this.#run(() => this.#receive());
   }
 
   /** Connects over the first path; the kernel adds the others. */
   static async start({ client, server }: Lab): Promise<EndlessTransfer> {
-    // Kept open by the transfer: it takes the requests to join as well.
     const listener = listenMptcp({ netns: server.name, hostname: "0.0.0.0" });
     try {
       const [connected, accepted] = await Promise.all([
@@ -39,16 +41,12 @@ export class EndlessTransfer implements Disposable {
         }),
         listener.accept(),
       ]);
-      const transfer = new EndlessTransfer(accepted, connected);
-      transfer.#listener = listener;
-      return transfer;
+      return new EndlessTransfer(accepted, connected, listener);
     } catch (error) {
       listener.close();
       throw error;
     }
   }
-
-  #listener: Disposable | null = null;
 
   /** Begins to look for the longest pause anew. */
   mark(): void {
@@ -59,6 +57,16 @@ export class EndlessTransfer implements Disposable {
   /** The longest time without data since the mark, in milliseconds; one that lasts still counts. */
   get longestPause(): number {
     return Math.max(this.#longestPause, performance.now() - this.#lastData);
+  }
+
+  /** The bytes that have come over each path, by its number from 1. */
+  receivedByPath(paths: number): number[] {
+    const received = Array.from({ length: paths }, () => 0);
+    for (const { localAddr, tcp } of this.#client.subflows()) {
+      const path = Number(/^10\.77\.(\d+)\./.exec(localAddr.hostname)?.[1]);
+      if (path >= 1 && path <= paths) received[path - 1]! += tcp.bytesReceived ?? 0;
+    }
+    return received;
   }
 
   /** Why it has ended; `null` while it goes on. */
@@ -91,6 +99,6 @@ export class EndlessTransfer implements Disposable {
   [Symbol.dispose](): void {
     this.#client[Symbol.dispose]();
     this.#server[Symbol.dispose]();
-    this.#listener?.[Symbol.dispose]();
+    this.#listener[Symbol.dispose]();
   }
 }
