@@ -67,50 +67,58 @@ export interface KeepAlive {
 
 /**
  * Kernel options of a socket, set before it is bound or connected; accepted connections inherit a
- * listener's. One that the kernel refuses makes the call throw an `MptcpError` that names it.
+ * listener's. One that the kernel refuses makes the call throw an `MptcpError` that names it. TCP
+ * sockets take all of them; "since" is the first Linux whose MPTCP sockets do.
  */
 export interface SocketOptions {
-  /** `TCP_NODELAY`: send small writes at once. Default `true`. */
+  /** `TCP_NODELAY`: send small writes at once. Default `true`. Since 5.17. */
   noDelay?: boolean;
-  /** `SO_KEEPALIVE`, and with an object `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT`. */
+  /** `SO_KEEPALIVE` (since 5.13); an object: `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT` (since 6.10). */
   keepAlive?: boolean | KeepAlive;
-  /** `TCP_CONGESTION`: the congestion control by name, as "cubic", "reno", "bbr". */
+  /** `TCP_CONGESTION`: the congestion control by name, as "cubic", "reno", "bbr". Since 5.13. */
   congestion?: string;
-  /** `TCP_MAXSEG`: the largest segment, in bytes. */
+  /** `TCP_MAXSEG`: the largest segment, in bytes. Since 6.17. */
   maxSegment?: number;
-  /** `SO_SNDBUF` in bytes; the kernel doubles it and stops tuning it. */
+  /**
+   * `SO_SNDBUF` in bytes; the kernel doubles it, caps it at `net.core.wmem_max` and stops tuning it.
+   * Since 5.13.
+   */
   sendBuffer?: number;
-  /** `SO_RCVBUF` in bytes; the kernel doubles it and stops tuning it. */
+  /**
+   * `SO_RCVBUF` in bytes; the kernel doubles it, caps it at `net.core.rmem_max` and stops tuning it.
+   * Since 5.13.
+   */
   receiveBuffer?: number;
   /**
    * What the receive buffer begins with, in bytes, and is tuned up from: `SO_RCVLOWAT`, set to half of
    * it and back to 1. The kernel begins with 128 KiB (`net.ipv4.tcp_rmem`), caps it at the third
    * member of that, and takes memory for what is in the buffer alone: a peer can fill as much for each
-   * connection that nobody reads, which is why it is no default.
+   * connection that nobody reads, which is why it is no default. Since 6.12; a kernel that ignores it
+   * is an error.
    */
   initialReceiveBuffer?: number;
-  /** `TCP_NOTSENT_LOWAT` in bytes: unsent data above which a socket is not writable. */
+  /** `TCP_NOTSENT_LOWAT` in bytes: unsent data above which a socket is not writable. Since 6.9. */
   notSentLowat?: number;
   /**
    * `TCP_DEFER_ACCEPT` in seconds: accept only once data has come. Listeners alone. Further subflows
-   * of an MPTCP connection come about that much later, as they carry no data at first.
+   * of an MPTCP connection are established that much later, as they carry no data at first. Since 5.19.
    */
   deferAccept?: number;
-  /** `TCP_FASTOPEN`, the queue length, on a listener; `TCP_FASTOPEN_CONNECT`, 0 or 1, on connect. */
+  /** `TCP_FASTOPEN`, the queue length, on a listener; `TCP_FASTOPEN_CONNECT`, 0 or 1, on connect. Since 6.2. */
   fastOpen?: number;
-  /** `SO_MARK`, for policy routing. Needs `CAP_NET_ADMIN`. */
+  /** `SO_MARK`, for policy routing. Needs `CAP_NET_ADMIN`. Since 5.13. */
   mark?: number;
-  /** `SO_PRIORITY`, 0 to 6 without `CAP_NET_ADMIN`. */
+  /** `SO_PRIORITY`, 0 to 6 without `CAP_NET_ADMIN`. Since 5.13. */
   priority?: number;
-  /** `IP_TOS` or `IPV6_TCLASS`, 0 to 255. */
+  /** `IP_TOS` (since 5.17) or `IPV6_TCLASS` (no MPTCP socket takes it up to 6.18), 0 to 255. */
   tos?: number;
   /** `SO_BINDTODEVICE`: the name of a network interface. */
   bindDevice?: string;
-  /** `IP_FREEBIND` or `IPV6_FREEBIND`: bind an address that the host does not have (yet). */
+  /** `IP_FREEBIND` or `IPV6_FREEBIND`: bind an address that the host does not have (yet). Since 5.17. */
   freebind?: boolean;
-  /** `IP_TRANSPARENT` or `IPV6_TRANSPARENT`. Needs `CAP_NET_ADMIN`. */
+  /** `IP_TRANSPARENT` or `IPV6_TRANSPARENT`. Needs `CAP_NET_ADMIN`. Since 5.17. */
   transparent?: boolean;
-  /** `SO_LINGER` in seconds, 0 to reset on close; `null` for the kernel's default. */
+  /** `SO_LINGER` in seconds, 0 to reset on close; `null` for the kernel's default. Since 5.13. */
   linger?: number | null;
 }
 

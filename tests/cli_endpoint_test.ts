@@ -109,7 +109,11 @@ for (
     [["endpoint", "change", "1"], 2, "expected a flag to change"],
     [["endpoint", "change", "1", "--backup", "--no-backup"], 2, "exclude each other"],
     [["limits", "set"], 2, "expected --subflows, --add-addr-accepted, or both"],
-    [["limits", "set", "--subflows", "9"], 2, "--subflows takes a number from 0 to 8"],
+    [
+      ["limits", "set", "--subflows", "4294967296"],
+      2,
+      "--subflows takes a number from 0 to 4294967295",
+    ],
     [["limits", "get"], 2, '"get" is one argument too many'],
   ] as const
 ) {

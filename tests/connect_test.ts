@@ -196,3 +196,18 @@ test("a signal that fires after the connection was made does nothing to it", asy
   controller.abort();
   assertEquals(await pair.client.write(new Uint8Array(3)), 3);
 });
+
+test("the message about many addresses names some and counts the rest", async () => {
+  const names = Array.from({ length: 120 }, (_, i) => `127.0.1.${i + 1}`);
+  using _ = stubNames(names);
+  const port = freePort();
+  const error = await assertRejects(
+    () => connectMptcp({ hostname: "many.test", port }),
+    MptcpError,
+  );
+  assert(error.message.length < 600, error.message);
+  assert(error.message.includes("connect 127.0.1.5:"), error.message);
+  assert(error.message.endsWith("; and 115 more"), error.message);
+  assertEquals((error.cause as AggregateError).errors.length, 120);
+  assertEquals(error.code, "ECONNREFUSED");
+});

@@ -64,7 +64,7 @@ test("subflows are counted for the paths that they took", () => {
   ]);
 });
 
-test("a transfer fails by wrong bytes, by lost ones, by a fall-back and by a subflow that is missing", () => {
+test("a transfer fails by wrong bytes, by lost ones, by a fallback and by a subflow that is missing", () => {
   const expected = { protocol: "mptcp", subflows: 3 } as const;
   checkTransfer(RECEIVED, SENT, expected);
   const cases: [Partial<Received>, Partial<Sent>, string][] = [

@@ -36,6 +36,7 @@ import { libc } from "../ffi/runtime.ts";
 import { getIntOption, getOption, openSocket } from "../src/poll/socket.ts";
 import type { MptcpConn, SocketOptions } from "../src/types.ts";
 import process from "node:process";
+import { stubLibc } from "./faults.ts";
 import { openFds, test } from "./harness.ts";
 import { connectedPair, LOOPBACKS, type Pair } from "./sockets.ts";
 
@@ -280,4 +281,27 @@ test("ipv6Only keeps IPv4 out of a listener on ::, which takes it otherwise", ()
     MptcpError,
     "EADDRINUSE".slice(0, 0),
   );
+});
+
+test("initialReceiveBuffer is an error where the kernel takes it and does nothing", async () => {
+  const { setsockopt } = libc();
+  using _ = stubLibc({
+    setsockopt: (fd, level, optname, value) =>
+      optname === SO_RCVLOWAT ? 0 : setsockopt(fd, level, optname, value),
+  });
+  const socketOptions = { initialReceiveBuffer: 1_000_000 };
+  const before = openFds();
+  const message = "socketOptions.initialReceiveBuffer: this kernel ignores it";
+  for (const mptcp of MODES) {
+    const error = assertThrows(() => listenMptcp({ socketOptions, mptcp }), MptcpError, message);
+    assertEquals(error.code, "ERR_UNSUPPORTED");
+    await assertRejects(() => connectMptcp({ port: 1, socketOptions, mptcp }), MptcpError, message);
+  }
+  // The buffer is larger already.
+  listenMptcp({ socketOptions: { initialReceiveBuffer: 4096 } }).close();
+  assertEquals(openFds(), before);
+});
+
+test("initialReceiveBuffer may be more than the kernel's largest buffer", () => {
+  listenMptcp({ socketOptions: { initialReceiveBuffer: 2 ** 31 - 1 } }).close();
 });

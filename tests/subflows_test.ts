@@ -312,3 +312,28 @@ console.log(conn.subflows()[0].id, conn.subflows()[0].tcp.state);`;
   });
   assertEquals([stdout, stderr], ["1 ESTABLISHED\n", ""]);
 });
+
+for (const hostname of LOOPBACKS) {
+  test(
+    `a connection to ${hostname} that both ends have finished has no subflow without addresses`,
+    {
+      skip: noMptcp,
+    },
+    async () => {
+      using pair = await connectedPair({ hostname });
+      const ends = [pair.client, pair.server];
+      await Promise.all(ends.map((end) => end.closeWrite()));
+      for (const end of ends) assertEquals(await end.read(new Uint8Array(1)), null);
+      for (const full of [true, false]) {
+        using _ = full ? null : withoutOption(MPTCP_FULL_INFO);
+        for (let i = 0; i < 50; i++) {
+          for (const { remoteAddr } of ends.flatMap((end) => end.subflows())) {
+            assert(remoteAddr.port !== 0 && remoteAddr.hostname === hostname, remoteAddr.hostname);
+          }
+          await delay(1);
+        }
+        if (full) assertEquals(ends.flatMap((end) => end.subflows()), []);
+      }
+    },
+  );
+}

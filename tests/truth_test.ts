@@ -185,7 +185,7 @@ test("with net.mptcp.enabled=0 sockets are TCP because of the kernel, and say so
 const REFUSALS = ["EINVAL", "EPROTONOSUPPORT", "ENOPROTOOPT", "EPERM", "EACCES"] as const;
 
 for (const code of REFUSALS) {
-  test(`${code} for an MPTCP socket is a fall-back to TCP, and an error where MPTCP is required`, async () => {
+  test(`${code} for an MPTCP socket is a fallback to TCP, and an error where MPTCP is required`, async () => {
     const { socket } = libc();
     using _ = stubLibc({
       socket: (domain, type, protocol) =>
@@ -203,7 +203,7 @@ for (const code of REFUSALS) {
 }
 
 for (const code of ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] as const) {
-  test(`${code} for an MPTCP socket is an error, not a fall-back`, async () => {
+  test(`${code} for an MPTCP socket is an error, not a fallback`, async () => {
     const protocols: number[] = [];
     using _ = stubLibc({
       socket(_domain, _type, protocol) {
@@ -217,7 +217,7 @@ for (const code of ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] as const) {
   });
 }
 
-test("an address in use is an error, not a fall-back", () => {
+test("an address in use is an error, not a fallback", () => {
   using listener = listenMptcp({ hostname: "127.0.0.1" });
   const error = assertThrows(() => listenMptcp({ ...listener.addr }), MptcpError);
   assertEquals([error.code, error.syscall, error.address], ["EADDRINUSE", "bind", "127.0.0.1"]);

@@ -11,9 +11,9 @@ export type EndpointFlag = "signal" | "subflow" | "backup" | "fullmesh";
 
 /** How many additional subflows a connection may have. */
 export interface Limits {
-  /** Subflows beside the initial one, 0 to 8. */
+  /** Subflows beside the initial one. */
   subflows: number;
-  /** Announced addresses that are taken, 0 to 8. */
+  /** Announced addresses that are taken. */
   addAddrAccepted: number;
 }
 

@@ -180,6 +180,25 @@ export function decodeSockaddr(buf: Uint8Array): DecodedSockaddr {
   return { hostname: formatIp(bytes) + zone, port, family };
 }
 
+/** The interface index of an IPv6 sockaddr; 0 for none, and for IPv4. */
+export function zoneOf(buf: Uint8Array): number {
+  if (buf[0] !== AF_INET6) return 0;
+  return new DataView(buf.buffer, buf.byteOffset).getUint32(sockaddr_in6.sin6_scope_id, true);
+}
+
+/** Gives the sockaddr of a link-local address a zone if it has none, in place. */
+export function addZone(buf: Uint8Array, zone: number): Uint8Array {
+  if (zone !== 0 && buf[0] === AF_INET6 && zoneOf(buf) === 0 && isLinkLocal(sockaddrAddress(buf))) {
+    new DataView(buf.buffer, buf.byteOffset).setUint32(sockaddr_in6.sin6_scope_id, zone, true);
+  }
+  return buf;
+}
+
+/** True for fe80::/10, of which every interface has addresses: only a zone says which is meant. */
+export function isLinkLocal(address: Uint8Array): boolean {
+  return address.length === 16 && address[0] === 0xfe && (address[1]! & 0xc0) === 0x80;
+}
+
 /** The 4 or 16 address bytes of a sockaddr, as they are: mapped ones are 16. */
 export function sockaddrAddress(buf: Uint8Array): Uint8Array {
   const v6 = buf[0] === AF_INET6;

@@ -146,7 +146,7 @@ function adviceFor(result: number, since: string): string {
     case -ERRNO.EOPNOTSUPP:
       return `The command is known since Linux ${since}`;
     case -ERRNO.ERANGE:
-      return "The kernel has room for 8 endpoints: remove one first";
+      return "The kernel has no room for another endpoint: remove one first";
     case -ERRNO.EEXIST:
       return "There is an endpoint with this address already: change or remove that";
     case -ERRNO.EBUSY:

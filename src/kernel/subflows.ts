@@ -62,11 +62,11 @@ function readFullInfo(fd: number): Subflow[] | null {
     }
     const tcpStride = view.getUint32(at.size_tcpinfo_user, true);
     const stride = view.getUint32(at.size_sfinfo_user, true);
-    return Array.from({ length: count }, (_, i) => ({
+    return open(Array.from({ length: count }, (_, i) => ({
       id: new DataView(subflows.buffer).getUint32(i * stride + mptcp_subflow_info.id, true),
       ...decodeAddrs(subflows, i * stride + mptcp_subflow_info.addrs),
       tcp: decodeTcpInfo(tcp.subarray(i * tcpStride, (i + 1) * tcpStride)),
-    }));
+    })));
   }
 }
 
@@ -101,11 +101,16 @@ function readBySeparateOptions(fd: number): Subflow[] | null {
     const tcp = readElements(fd, MPTCP_TCPINFO, TCP_INFO_LENGTH);
     if (addrs === null || tcp === null) return null;
     if (addrs.count !== tcp.count && attempt < ATTEMPTS) continue;
-    return Array.from({ length: Math.min(addrs.count, tcp.count) }, (_, i) => ({
+    return open(Array.from({ length: Math.min(addrs.count, tcp.count) }, (_, i) => ({
       ...decodeAddrs(addrs.buf, addrs.offset + i * addrs.stride),
       tcp: decodeTcpInfo(elementOf(tcp, i)),
-    }));
+    })));
   }
+}
+
+/** Without those that are closed, whose addresses the kernel has cleared or is about to. */
+function open(subflows: Subflow[]): Subflow[] {
+  return subflows.filter(({ remoteAddr, tcp }) => remoteAddr.port !== 0 && tcp.state !== "CLOSE");
 }
 
 function elementOf({ buf, offset, stride }: Elements, i: number): Uint8Array {

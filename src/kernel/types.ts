@@ -62,9 +62,9 @@ export interface Endpoint {
 
 /** How far the kernel's path manager goes, for each connection of a network namespace. */
 export interface PathManagerLimits {
-  /** Subflows beside the first, 0 to 8. The kernel begins with 2. */
+  /** Subflows beside the first. The kernel begins with 2, and knows the largest value. */
   subflows: number;
-  /** Addresses announced by the peer that are used, 0 to 8. The kernel begins with 0. */
+  /** Addresses announced by the peer that are used. The kernel begins with 0. */
   addAddrAccepted: number;
 }
 

@@ -7,8 +7,9 @@
 import { AF_INET, AF_INET6 } from "../../ffi/linux/abi.ts";
 import { eaiError } from "../../ffi/linux/errno.ts";
 import { isNetDenied, libc } from "../../ffi/runtime.ts";
-import { decodeSockaddr, encodeSockaddr, parseIp } from "../../ffi/linux/sockaddr.ts";
+import { decodeSockaddr, encodeSockaddr, isLinkLocal, parseIp } from "../../ffi/linux/sockaddr.ts";
 import { check, MptcpError } from "../error.ts";
+import { inNetns } from "../poll/socket.ts";
 import { formatHostPort, show } from "../show.ts";
 import type { ListenMode, ParsedAddress } from "../types.ts";
 
@@ -64,24 +65,30 @@ export function checkNetPermission(hostname: string, port: number): void {
   });
 }
 
-/** The target of an IP literal; `null` for a name. */
-export function literalTarget(hostname: string, port: number): Target | null {
+/** The target of an IP literal; `null` for a name. A zone is an interface of the namespace. */
+export function literalTarget(hostname: string, port: number, netns?: string): Target | null {
   const ip = parseIp(hostname);
   if (ip === null) return null;
   if (ip.family === AF_INET) {
     return { family: AF_INET, address: ip.bytes, port, scopeId: 0, hostname };
   }
-  const scopeId = ip.zone === "" ? 0 : zoneToScopeId(ip.zone, hostname);
+  const scopeId = ip.zone === "" ? 0 : zoneToScopeId(ip.zone, hostname, netns);
   const text = decodeSockaddr(encodeSockaddr(ip.bytes, port, scopeId)).hostname;
   return { family: ip.family, address: ip.bytes, port, scopeId, hostname: text };
 }
 
-function zoneToScopeId(zone: string, hostname: string): number {
+function zoneToScopeId(zone: string, hostname: string, netns?: string): number {
   if (/^\d{1,9}$/.test(zone)) return Number(zone);
-  return check("if_nametoindex", libc().if_nametoindex(zone), {
+  return check("if_nametoindex", inNetns(netns, () => libc().if_nametoindex(zone)), {
     address: hostname,
-    advice: `"${zone}" is no network interface of this machine`,
+    advice: `"${zone}" is not a network interface here`,
   });
+}
+
+/** What to do about EINVAL for an address; `null` where nothing is known. */
+export function adviceOnInvalid({ address, scopeId, hostname }: Target): string | null {
+  if (!isLinkLocal(address) || scopeId !== 0) return null;
+  return `Every interface has link-local addresses: name one, as in ${hostname}%eth0`;
 }
 
 /** Looks a name up, off the event loop. */

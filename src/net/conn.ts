@@ -5,9 +5,9 @@
  */
 
 import { SO_KEEPALIVE, SOL_SOCKET, SOL_TCP, TCP_NODELAY } from "../../ffi/linux/abi.ts";
-import { readMptcpInfo, wireProtocol } from "../kernel/info.ts";
+import { addZone, zoneOf } from "../../ffi/linux/sockaddr.ts";
 import { check, closedError } from "../error.ts";
-import { show } from "../show.ts";
+import { readMptcpInfo, wireProtocol } from "../kernel/info.ts";
 import type { MptcpInfo } from "../kernel/info_types.ts";
 import type { Origin } from "../policy/fallback.ts";
 import { localSockaddr, setIntOption, toNetAddr } from "../poll/socket.ts";
@@ -15,6 +15,7 @@ import type { Stream } from "../poll/fd.ts";
 import { ConnStreams } from "./streams.ts";
 import { readSubflows } from "../kernel/subflows.ts";
 import { readTcpInfo } from "../kernel/tcp_info.ts";
+import { show } from "../show.ts";
 import type { Fallback, MptcpConn, NetAddr, Protocol, Subflow } from "../types.ts";
 
 /** {@linkcode MptcpConn} on a descriptor of this process. */
@@ -96,7 +97,7 @@ export class Conn implements MptcpConn {
   }
 
   get localAddr(): NetAddr {
-    return toNetAddr(this.#localSockaddr ??= localSockaddr(this.#stream.fd));
+    return toNetAddr(this.#localSockaddr ??= this.#askLocalSockaddr());
   }
 
   get remoteAddr(): NetAddr {
@@ -129,7 +130,25 @@ export class Conn implements MptcpConn {
     if (fd < 0) return [];
     const subflows = this.protocol === "tcp" ? null : readSubflows(fd);
     const { localAddr, remoteAddr } = this;
-    return subflows ?? [{ localAddr, remoteAddr, tcp: readTcpInfo(fd) }];
+    if (subflows === null) return [{ localAddr, remoteAddr, tcp: readTcpInfo(fd) }];
+    return zoneOf(this.#remoteSockaddr) === 0 ? subflows : this.#withZones(subflows);
+  }
+
+  /** The kernel gives the addresses of MPTCP sockets without their zone, which both ends share. */
+  #askLocalSockaddr(): Uint8Array {
+    return addZone(localSockaddr(this.#stream.fd), zoneOf(this.#remoteSockaddr));
+  }
+
+  #withZones(subflows: Subflow[]): Subflow[] {
+    const { localAddr, remoteAddr } = this;
+    const isOurs = (addr: NetAddr, known: NetAddr) =>
+      addr.port === known.port &&
+      `${addr.hostname}%${zoneOf(this.#remoteSockaddr)}` === known.hostname;
+    return subflows.map((subflow) =>
+      isOurs(subflow.localAddr, localAddr) && isOurs(subflow.remoteAddr, remoteAddr)
+        ? { ...subflow, localAddr, remoteAddr }
+        : subflow
+    );
   }
 
   /** Keeps what can be asked of a closed connection and only the descriptor knows. */
@@ -137,7 +156,7 @@ export class Conn implements MptcpConn {
     if (this.#stream.fd < 0) return;
     this.#finalProtocol = this.protocol;
     try {
-      this.#localSockaddr ??= localSockaddr(this.#stream.fd);
+      this.#localSockaddr ??= this.#askLocalSockaddr();
     } catch {
       // Closing must not fail for the sake of an address that nobody may ask for.
     }

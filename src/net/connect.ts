@@ -4,18 +4,32 @@
  * @module
  */
 
-import { AF_INET, AF_INET6, IPV6_V6ONLY, SOL_IPV6 } from "../../ffi/linux/abi.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  IPV6_V6ONLY,
+  SO_BINDTOIFINDEX,
+  SOL_IPV6,
+  SOL_SOCKET,
+} from "../../ffi/linux/abi.ts";
+import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
-import { encodeSockaddr, toIpv4Mapped } from "../../ffi/linux/sockaddr.ts";
-import { checkNetPermission, literalTarget, resolveTargets, type Target } from "./address.ts";
+import { addZone, encodeSockaddr, toIpv4Mapped } from "../../ffi/linux/sockaddr.ts";
+import {
+  adviceOnInvalid,
+  checkNetPermission,
+  literalTarget,
+  resolveTargets,
+  type Target,
+} from "./address.ts";
 import { mptcpClientOrigin } from "../policy/blackhole.ts";
 import { Conn } from "./conn.ts";
-import { check, MptcpError, systemError } from "../error.ts";
+import { check, type ErrorContext, MptcpError, systemError } from "../error.ts";
 import { abortable, type Contender, happyEyeballs, interleave } from "./happy_eyeballs.ts";
 import { type ConnectRequest, toConnectRequest } from "./request.ts";
 import { reactor } from "../poll/reactor.ts";
 import { connectByRuntime } from "./runtime_tcp.ts";
-import { setIntOption } from "../poll/socket.ts";
+import { getIntOption, setIntOption } from "../poll/socket.ts";
 import { applySocketOptions } from "./socket_options.ts";
 import { Stream } from "../poll/fd.ts";
 import {
@@ -45,7 +59,7 @@ import type { ConnectMptcpOptions, MptcpConn } from "../types.ts";
  * @param options Where to connect to, or an address as "mptcp@example.com:443"; see `parseAddress`.
  * @returns The connection.
  * @throws {MptcpError} codes "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "ENOTFOUND" and others; when
- * several addresses were tried the message names each, and `cause.errors` has their errors. With
+ * several addresses were tried the message names the first, and `cause.errors` has their errors. With
  * `mptcp: "require-peer"` code "ERR_MPTCP_PEER" when the connection is TCP; its `fallback` says why.
  * @throws {TypeError} when an option has the wrong type.
  * @throws {RangeError} when a port is not 0 to 65535.
@@ -76,14 +90,14 @@ async function connectByLibc(request: ConnectRequest): Promise<MptcpConn> {
 }
 
 /** What `localAddress` is; `null` to let the kernel choose. */
-function findLocal({ localAddress, localPort = 0 }: ConnectRequest): Target | null {
-  return localAddress === undefined ? null : literalTarget(localAddress, localPort);
+function findLocal({ localAddress, localPort = 0, netns }: ConnectRequest): Target | null {
+  return localAddress === undefined ? null : literalTarget(localAddress, localPort, netns);
 }
 
 /** The addresses to try, in the order to try them. */
 async function findTargets(request: ConnectRequest, local: Target | null): Promise<Target[]> {
-  const { hostname, port, signal, family } = request;
-  const literal = literalTarget(hostname, port);
+  const { hostname, port, signal, family, netns } = request;
+  const literal = literalTarget(hostname, port, netns);
   const found = literal !== null
     ? [literal]
     : interleave(await abortable(resolveTargets(hostname, port, family), signal));
@@ -131,7 +145,7 @@ class Attempt implements Contender<MptcpConn> {
     const origin = fallback === null
       ? mptcpClientOrigin(fd, sockaddr, this.#request.netns)
       : { fallback, peer: PEER_OF_CLIENT };
-    const conn = new Conn(stream, sockaddr, origin);
+    const conn = new Conn(stream, addZone(sockaddr, this.#boundDevice(fd)), origin);
     if (this.#request.mptcp === "require-peer") this.#requirePeer(conn);
     this.#stream = null;
     return conn;
@@ -178,10 +192,12 @@ class Attempt implements Contender<MptcpConn> {
     const sockaddr = local !== null
       ? this.#sockaddr(local, domain)
       : encodeSockaddr(new Uint8Array(domain === AF_INET ? 4 : 16), localPort!);
-    check("bind", libc().bind(fd, sockaddr), {
+    const result = libc().bind(fd, sockaddr);
+    check("bind", result, {
       operation: "connect from",
       address: local?.hostname ?? "*",
       port: local?.port ?? localPort!,
+      ...(local !== null && adviceOn(result, local)),
     });
   }
 
@@ -193,6 +209,18 @@ class Attempt implements Contender<MptcpConn> {
   #located(error: unknown): unknown {
     if (!(error instanceof MptcpError) || error.syscall !== "connect") return error;
     const { hostname: address, port } = this.#target;
-    return systemError("connect", -error.errno!, { address, port });
+    const result = -error.errno!;
+    return systemError("connect", result, { address, port, ...adviceOn(result, this.#target) });
   }
+
+  /** The zone of a link-local address that was given without: that of the device it is bound to. */
+  #boundDevice(fd: number): number {
+    if (this.#request.socketOptions.bindDevice === undefined) return 0;
+    return Math.max(getIntOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX), 0);
+  }
+}
+
+function adviceOn(result: number, target: Target): ErrorContext {
+  const advice = result === -ERRNO.EINVAL ? adviceOnInvalid(target) : null;
+  return advice === null ? {} : { advice };
 }

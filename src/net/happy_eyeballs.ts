@@ -27,6 +27,9 @@ export interface RaceOptions {
   readonly autoSelectFamilyAttemptDelay: number;
 }
 
+/** How many failures a message names; `cause.errors` has all. */
+const SHOWN_ERRORS = 5;
+
 /** Families in turn, beginning with that of the first address (RFC 8305, section 4). */
 export function interleave<T extends { readonly family: number }>(targets: T[]): T[] {
   const first = targets.filter(({ family }) => family === targets[0]!.family);
@@ -118,7 +121,9 @@ class Race<T extends Disposable> {
     const errors = this.#errors;
     if (errors.length === 1) return errors[0];
     const { hostname, port } = this.#options;
-    const list = errors.map((error) => error instanceof Error ? error.message : String(error));
+    const shown = errors.slice(0, SHOWN_ERRORS);
+    const list = shown.map((error) => error instanceof Error ? error.message : String(error));
+    if (errors.length > shown.length) list.push(`and ${errors.length - shown.length} more`);
     const first = errors.find((error) => error instanceof MptcpError);
     return new MptcpError(
       `connect ${formatHostPort(hostname, port)}: every address failed: ${list.join("; ")}`,

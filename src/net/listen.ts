@@ -15,7 +15,13 @@ import {
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
 import { encodeSockaddr } from "../../ffi/linux/sockaddr.ts";
-import { checkNetPermission, literalTarget, resolveTargetsSync, type Target } from "./address.ts";
+import {
+  adviceOnInvalid,
+  checkNetPermission,
+  literalTarget,
+  resolveTargetsSync,
+  type Target,
+} from "./address.ts";
 import { Listener } from "./listener.ts";
 import { type ListenRequest, toListenRequest } from "./request.ts";
 import { listenByRuntime } from "./runtime_tcp.ts";
@@ -62,9 +68,10 @@ export function listenMptcp(options: ListenMptcpOptions | string = {}): MptcpLis
 }
 
 function listenByLibc(request: ListenRequest): MptcpListener {
-  const { hostname, port, family } = request;
+  const { hostname, port, family, netns } = request;
   checkNetPermission(hostname, port);
-  const target = literalTarget(hostname, port) ?? resolveTargetsSync(hostname, port, family)[0]!;
+  const target = literalTarget(hostname, port, netns) ??
+    resolveTargetsSync(hostname, port, family)[0]!;
   checkNetPermission(target.hostname, port);
   return listenOn(target, request);
 }
@@ -83,9 +90,9 @@ function listenOn(target: Target, request: ListenRequest): MptcpListener {
     const where = { operation: "listen", address: target.hostname, port: target.port };
     const sockaddr = encodeSockaddr(target.address, target.port, target.scopeId);
     const bound = libc().bind(opened.fd, sockaddr);
-    check("bind", bound, { ...where, ...bindAdvice(bound) });
+    check("bind", bound, { ...where, ...bindAdvice(bound, target) });
     check("listen", libc().listen(opened.fd, tcpBacklog), where);
-    return new Listener(opened, socketOptions);
+    return new Listener(opened, socketOptions, target.scopeId);
   } catch (error) {
     libc().close(opened.fd);
     throw error;
@@ -105,7 +112,11 @@ function prepare(fd: number, target: Target, request: ListenRequest): void {
   check("setsockopt", setIntOption(fd, SOL_IPV6, IPV6_V6ONLY, only), { operation: "IPV6_V6ONLY" });
 }
 
-function bindAdvice(result: number): ErrorContext {
-  if (result !== -ERRNO.EACCES) return {};
-  return { advice: "Ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE" };
+function bindAdvice(result: number, target: Target): ErrorContext {
+  const advice = result === -ERRNO.EACCES
+    ? "Ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE"
+    : result === -ERRNO.EINVAL
+    ? adviceOnInvalid(target)
+    : null;
+  return advice === null ? {} : { advice };
 }

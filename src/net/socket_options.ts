@@ -37,9 +37,10 @@ import {
 } from "../../ffi/linux/abi.ts";
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
+import { systemError, unsupportedError } from "../error.ts";
 import { show } from "../show.ts";
-import { encodeLinger } from "../poll/socket.ts";
-import { systemError } from "../error.ts";
+import { readProc } from "../kernel/procfs.ts";
+import { encodeLinger, getIntOption } from "../poll/socket.ts";
 import type { KeepAlive, Protocol, SocketOptions } from "../types.ts";
 
 /** The socket that options are set on. */
@@ -232,6 +233,24 @@ export function applySocketOptions(options: SocketOptions, target: OptionTarget)
       if (result < 0) throw optionError(key, name, result, target);
     }
   }
+  if (all.initialReceiveBuffer !== undefined) {
+    checkReceiveBuffer(all.initialReceiveBuffer, target.fd);
+  }
+}
+
+/** Throws where the kernel took the mark and left the buffer as it was: MPTCP before Linux 6.12. */
+function checkReceiveBuffer(wanted: number, fd: number): void {
+  const size = getIntOption(fd, SOL_SOCKET, SO_RCVBUF);
+  if (size < 0 || size >= wanted || size >= largestReceiveBuffer()) return;
+  throw unsupportedError(
+    `socketOptions.initialReceiveBuffer: this kernel ignores it: the buffer has ${size} bytes. ` +
+      "MPTCP sockets have it since Linux 6.12. Use receiveBuffer, or leave it out",
+  );
+}
+
+/** The third member of `net.ipv4.tcp_rmem`, where the kernel caps the buffer; 0 if unknown. */
+function largestReceiveBuffer(): number {
+  return Number(readProc("/proc/sys/net/ipv4/tcp_rmem")?.trim().split(/\s+/)[2] ?? 0);
 }
 
 function optionError(key: string, name: string, result: number, target: OptionTarget): Error {

@@ -16,7 +16,7 @@ import { decodeEvents } from "./events.ts";
 import { KernelPathManager, refusal } from "../kernel/mptcp_pm.ts";
 import { getLimits } from "../kernel/limits.ts";
 import { systemError } from "../error.ts";
-import type { MptcpConnection, MptcpEvent, StateEvent } from "./types.ts";
+import type { KernelConnection, MptcpEvent, StateEvent } from "./types.ts";
 
 /** Events as they come; leaving the loop or closing it ends the subscription. */
 export interface MptcpEvents extends AsyncIterableIterator<MptcpEvent, undefined>, Disposable {
@@ -200,7 +200,7 @@ export class EventStream extends Source implements MptcpEvents {
 }
 
 /** The MPTCP connections of a network namespace. */
-export function listConnections(netns?: string): MptcpConnection[] {
+export function listConnections(netns?: string): KernelConnection[] {
   return mptcpConnections(netns).flatMap(({ info, local, remote }) => {
     const { token, subflowsTotal, flags } = decodeMptcpInfo(info);
     if (token === undefined || flags?.fallback) return [];

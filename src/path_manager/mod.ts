@@ -45,7 +45,7 @@ import type {
   Endpoint,
   EndpointFlags,
   EndpointOptions,
-  MptcpConnection,
+  KernelConnection,
   PathManagerLimits,
   SubflowEnds,
 } from "./types.ts";
@@ -165,16 +165,17 @@ export class MptcpPathManager implements Disposable {
   }
 
   /**
-   * Sets limits, each 0 to 8; what is left out stays.
+   * Sets limits; what is left out stays.
    *
    * @returns The limits as the kernel has them.
+   * @throws {MptcpError} code "EINVAL" for more than the kernel allows; the message has its maximum.
    */
   setLimits(limits: Partial<PathManagerLimits>): PathManagerLimits {
     return setLimits(this.#kernel, limits);
   }
 
   /** The MPTCP connections of the namespace, those of other processes too. Since Linux 5.9. */
-  connections(): MptcpConnection[] {
+  connections(): KernelConnection[] {
     return listConnections(this.#netns);
   }
 

@@ -58,7 +58,7 @@ export interface CreateSubflowOptions {
 }
 
 /** An MPTCP connection of this network namespace, of this process or of another. */
-export interface MptcpConnection {
+export interface KernelConnection {
   /** Names it, as in events. */
   readonly token: number;
   /** This end of the first subflow. */
@@ -164,7 +164,7 @@ export interface StateEvent {
   /** Says which event it is. */
   readonly type: "state";
   /** The MPTCP connections of the namespace; the one that the subscription is about, if it is about one. */
-  readonly connections: readonly MptcpConnection[];
+  readonly connections: readonly KernelConnection[];
   /** The endpoints, by id. */
   readonly endpoints: readonly Endpoint[];
   /** The limits. */
