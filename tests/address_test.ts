@@ -306,5 +306,5 @@ test("a zone that names no interface is an error that says so", () => {
     "if_nametoindex",
     "fe80::1%nowhere0",
   ]);
-  assert(error.message.endsWith('"nowhere0" is no network interface of this machine'));
+  assert(error.message.endsWith('"nowhere0" is not a network interface here'));
 });
