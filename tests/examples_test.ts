@@ -18,6 +18,7 @@ const MODES = [{ mptcp: "prefer", skip: noMptcp }, { mptcp: "off", skip: null }]
 /** The permissions that an example asks for, beside the one that all need. */
 const PERMISSIONS: Readonly<Record<string, string[]>> = {
   websocket: ["--allow-net"],
+  paths: ["--allow-net"],
   https: ["--allow-net", "--allow-read"],
   fetch: ["--allow-net", "--allow-read"],
   files: ["--allow-net", "--allow-read"],
@@ -306,3 +307,25 @@ for (const { mptcp, skip } of MODES) {
     assertEquals(await process.nextLine(), "127.0.0.1 tcp GET /README.md 404");
   });
 }
+
+test("the example of paths sends a visitor their own paths, time and again", {
+  skip: mptcpSupport().fallback?.detail ?? null,
+}, async () => {
+  const { process, port } = await start("paths");
+  await using _server = process;
+  const page = await fetch(`http://127.0.0.1:${port}/`);
+  assertStringIncludes(await page.text(), "EventSource");
+  using conn = await connectMptcp({ port });
+  await writeAll(conn, bytesOf("GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n"));
+  let text = "";
+  const buf = new Uint8Array(4096);
+  while (text.split("data: ").length < 3) {
+    const count = await conn.read(buf);
+    text += new TextDecoder().decode(buf.subarray(0, count ?? 0));
+    assert(count !== null, text);
+  }
+  const [, first] = /data: (.*)/.exec(text)!;
+  const [verdict, path] = JSON.parse(first!) as string[];
+  assertEquals(verdict, "You are using mptcp.");
+  assert(/^path from 127\.0\.0\.1, round trip \d+\.\d ms$/.test(path!), path);
+});

@@ -1,10 +1,11 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { createLab, labUnavailable } from "../bench/lab/lab.ts";
 import { collectMetrics, observeMetrics } from "../src/path_manager/mod.ts";
 import { connectMptcp, listenMptcp, mptcpSupport } from "../mod.ts";
 import { test } from "./harness.ts";
-import { missingProgram } from "./processes.ts";
+import { missingProgram, ROOT } from "./processes.ts";
 import { bytesOf, connectedPair, delay, readUpTo } from "./sockets.ts";
 
 const noMptcp = mptcpSupport().supported ? null : mptcpSupport().fallback!.detail;
@@ -144,4 +145,22 @@ test("no series is there twice, though sockets of both families are on one addre
   const series = collectMetrics().split("\n").filter((line) => !line.startsWith("#"))
     .map((line) => line.replace(/ \S+$/, ""));
   assertEquals(series.filter((name, i) => series.indexOf(name) !== i), []);
+});
+
+test("the dashboard and the documentation name metrics that there are, and all of them", {
+  skip: noMptcp,
+}, async () => {
+  using _pair = await connectedPair();
+  const metrics = collectMetrics({ format: "prometheus" });
+  const names = [...metrics.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!);
+  const dashboard = readFileSync(`${ROOT}docs/grafana.json`, "utf8");
+  const used = [...dashboard.matchAll(/mptcp_\w+(?=[{,])/g)].map(([name]) => name);
+  assert(used.length >= 8);
+  assertEquals(used.filter((name) => !names.includes(name)), []);
+  const page = readFileSync(`${ROOT}docs/observability.md`, "utf8");
+  const described = names.filter((name) =>
+    page.includes(`\`${name}\``) || page.includes(`\`_${name.split("_").slice(-2).join("_")}\``) ||
+    /_rtt_(median|max)_/.test(name)
+  );
+  assertEquals(names.filter((name) => !described.includes(name)), []);
 });
