@@ -8,6 +8,7 @@ import process from "node:process";
 import type { Libc } from "./linux/libc.ts";
 import { loadLibc as loadForBun } from "./bun/libc.ts";
 import { denoFfi, loadLibc as loadForDeno } from "./deno/libc.ts";
+import { closeOrphans as closeLeft, markOwner } from "./linux/owner.ts";
 import type { Tcp } from "./tcp.ts";
 import { runtimeTcp as tcpOfBun } from "./bun/tcp.ts";
 import { runtimeTcp as tcpOfDeno } from "./deno/tcp.ts";
@@ -44,7 +45,35 @@ export type CreateWaker = (
   wake: () => void,
 ) => Waker;
 
-let makeWaker: CreateWaker = isDeno ? createForDeno : createForBun;
+/**
+ * What interrupts the epolls of this program on this thread, whichever copies of this module have made
+ * them. An epoll itself may have two descriptors.
+ */
+function livingEventfds(): Set<number> {
+  const key = Symbol.for("@multipath/mptcp eventfds");
+  const holder = globalThis as unknown as Record<symbol, Set<number> | undefined>;
+  return holder[key] ??= new Set();
+}
+
+/**
+ * Closes the sockets of Workers that have ended without closing them, and in Deno of a program that
+ * was run before on this thread, as `--watch` does; says whether there were any.
+ */
+export function closeOrphans(): boolean {
+  const living = livingEventfds();
+  return closeLeft(libc(), (eventfd) => isDeno && !living.has(eventfd)) > 0;
+}
+
+/** The runtime's waker, of an epoll that is marked as this thread's. */
+const createOwnWaker: CreateWaker = (libc, epfd, eventfd, wake) => {
+  livingEventfds().add(eventfd);
+  markOwner(libc, epfd, eventfd);
+  closeOrphans();
+  const create = isDeno ? createForDeno : createForBun;
+  return create(libc, epfd, eventfd, wake);
+};
+
+let makeWaker: CreateWaker = createOwnWaker;
 
 /** Makes the waker of `epfd`, which a write to `eventfd` interrupts. */
 export function createWaker(epfd: number, eventfd: number, wake: () => void): Waker {

@@ -24,10 +24,9 @@ import {
 } from "../linux/abi.ts";
 import { ERRNO, errnoName } from "../linux/errno.ts";
 import type { Libc } from "../linux/libc.ts";
-import { type Registration, socketInode } from "../linux/procfs.ts";
+import { fdLimit, type Registration, socketInode } from "../linux/procfs.ts";
 import { decodeSockaddr } from "../linux/sockaddr.ts";
 import {
-  fdLimit,
   findRegistrations,
   mayBeGuest,
   NO_GUEST,

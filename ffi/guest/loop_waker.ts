@@ -36,6 +36,7 @@ import {
   SOCK_STREAM,
 } from "../linux/abi.ts";
 import type { Libc } from "../linux/libc.ts";
+import { addBelonging } from "../linux/owner.ts";
 import { nextTurn } from "../turn.ts";
 import type { Waker } from "../waker.ts";
 import { findRegistrations, mayBeGuest, RegistrationError } from "./registrations.ts";
@@ -123,13 +124,14 @@ export class LoopWaker implements Waker {
 
   /** Takes the place in the runtime's epoll; false if that does not work. */
   async start(wakeFd: number): Promise<boolean> {
-    const { onUnload } = this.#options;
+    const { onUnload, epfd } = this.#options;
     const wakeSocket = await this.#watch(wakeFd);
     if (wakeSocket === null) return false;
     // A runtime may begin to read in the next turn of its loop.
     await turn();
     if (this.#findPlace(wakeFd) && this.#hold() && await this.#take(wakeFd)) {
       this.#wakeSocket = wakeSocket;
+      for (const fd of [wakeFd, this.#signalFd]) addBelonging(this.#options.libc, epfd, fd);
       onUnload(() => this.close());
       return true;
     }

@@ -7,36 +7,10 @@
  */
 
 import type { Libc } from "../linux/libc.ts";
-import {
-  describeFd,
-  readRegistrations,
-  readText,
-  type Registration,
-  socketInode,
-} from "../linux/procfs.ts";
-
-/** Where descriptors are looked for when /proc does not say how many there can be. */
-const DEFAULT_FD_LIMIT = 4096;
+import { findEpolls, readRegistrations, type Registration, socketInode } from "../linux/procfs.ts";
 
 /** Why a socket was not found in an epoll, or is not to be touched. */
 export class RegistrationError extends Error {}
-
-/** A number that every descriptor of this process is below. */
-export function fdLimit(libc: Libc): number {
-  // The size of the kernel's table, which only grows. The resource limit can be a million and more.
-  const size = /^FDSize:\s*(\d+)$/m.exec(readText(libc, "/proc/self/status") ?? "");
-  return size === null ? DEFAULT_FD_LIMIT : Number(size[1]);
-}
-
-/** The epolls of this process. */
-export function findEpolls(libc: Libc): number[] {
-  const epolls: number[] = [];
-  const limit = fdLimit(libc);
-  for (let fd = 0; fd < limit; fd++) {
-    if (describeFd(libc, fd) === "anon_inode:[eventpoll]") epolls.push(fd);
-  }
-  return epolls;
-}
 
 /**
  * How the epolls of this process watch a socket, once for each descriptor of an epoll: an epoll may

@@ -68,3 +68,48 @@ export function socketInode(libc: Libc, fd: number): number | null {
   const inode = /^socket:\[(\d+)\]$/.exec(describeFd(libc, fd));
   return inode === null ? null : Number(inode[1]);
 }
+
+/** Where descriptors are looked for when /proc does not say how many there can be. */
+const DEFAULT_FD_LIMIT = 4096;
+
+/** A number that every descriptor of this process is below. */
+export function fdLimit(libc: Libc): number {
+  // The size of the kernel's table, which only grows. The resource limit can be a million and more.
+  const size = /^FDSize:\s*(\d+)$/m.exec(readText(libc, "/proc/self/status") ?? "");
+  return size === null ? DEFAULT_FD_LIMIT : Number(size[1]);
+}
+
+/** The epolls of this process. */
+export function findEpolls(libc: Libc): number[] {
+  const epolls: number[] = [];
+  const limit = fdLimit(libc);
+  for (let fd = 0; fd < limit; fd++) {
+    if (describeFd(libc, fd) === "anon_inode:[eventpoll]") epolls.push(fd);
+  }
+  return epolls;
+}
+
+/** A thread of this process: numbers get reused, but not within the same hundredth of a second. */
+export interface Thread {
+  readonly tid: number;
+  /** Since the machine started, in clock ticks. */
+  readonly startTime: number;
+}
+
+/** The calling thread; `null` where /proc cannot be read. */
+export function currentThread(libc: Libc): Thread | null {
+  const buf = new Uint8Array(64);
+  const length = libc.readlink("/proc/thread-self", buf);
+  if (length < 0) return null;
+  const tid = Number(new TextDecoder().decode(buf.subarray(0, length)).split("/").at(-1));
+  const startTime = threadStartTime(libc, tid);
+  return startTime === null ? null : { tid, startTime };
+}
+
+/** When a thread of this process started; `null` if there is none of the number. */
+export function threadStartTime(libc: Libc, tid: number): number | null {
+  const stat = readText(libc, `/proc/self/task/${tid}/stat`);
+  // By proc_pid_stat(5) the 22nd field, and the second, a name in brackets, may have spaces.
+  const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields?.[19] === undefined ? null : Number(fields[19]);
+}

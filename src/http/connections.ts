@@ -11,7 +11,6 @@
  * @module
  */
 
-import { fdLimit } from "../../ffi/guest/registrations.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -19,6 +18,7 @@ import {
   sockaddr_in6,
   sockaddr_storage,
 } from "../../ffi/linux/abi.ts";
+import { fdLimit } from "../../ffi/linux/procfs.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { parseIp, toIpv4Mapped } from "../../ffi/linux/sockaddr.ts";
 import type { NetAddr } from "../types.ts";

@@ -13,7 +13,7 @@ import {
   SOL_SOCKET,
 } from "../../ffi/linux/abi.ts";
 import { ERRNO } from "../../ffi/linux/errno.ts";
-import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
+import { closeOrphans, libc, unsupportedPlatform } from "../../ffi/runtime.ts";
 import { encodeSockaddr } from "../../ffi/linux/sockaddr.ts";
 import {
   adviceOnInvalid,
@@ -43,6 +43,10 @@ import type { ListenMptcpOptions, MptcpListener } from "../types.ts";
  * Elsewhere than on Linux for x86-64 or aarch64 the runtime's own TCP stands in, with
  * `fallback.reason` "not-linux". It needs `--allow-net` in Deno, and an option that it does not have is
  * an error with code "ERR_UNSUPPORTED" that names it.
+ *
+ * A Worker that is terminated, closes itself or throws has no chance to close its sockets. They are
+ * closed when this module is next used in the process: by another Worker for the first time, or to
+ * listen on an address that is in use. So are those of the run before under `deno run --watch`.
  *
  * @param options Where to listen, or an address as "mptcp@[::1]:8080"; see `parseAddress`.
  * @returns The listener: an async iterable of connections.
@@ -89,7 +93,9 @@ function listenOn(target: Target, request: ListenRequest): MptcpListener {
     });
     const where = { operation: "listen", address: target.hostname, port: target.port };
     const sockaddr = encodeSockaddr(target.address, target.port, target.scopeId);
-    const bound = libc().bind(opened.fd, sockaddr);
+    let bound = libc().bind(opened.fd, sockaddr);
+    // The address may be that of a Worker, or of a run before this one, which has ended.
+    if (bound === -ERRNO.EADDRINUSE && closeOrphans()) bound = libc().bind(opened.fd, sockaddr);
     check("bind", bound, { ...where, ...bindAdvice(bound, target) });
     check("listen", libc().listen(opened.fd, tcpBacklog), where);
     return new Listener(opened, socketOptions, target.scopeId);

@@ -45,6 +45,11 @@ export abstract class Acceptor<T> extends Source {
   readonly #reactor: Reactor = reactor();
   #waiting: PromiseWithResolvers<T> | null = null;
 
+  constructor(fd: number) {
+    super(fd);
+    this.#reactor.own(this);
+  }
+
   /** Makes what `accept` gives of a connection. Throws nothing once it has taken the descriptor over. */
   protected abstract adopt(fd: number): T;
 

@@ -119,9 +119,9 @@ export class Epoll {
   dispatch(count: number): void {
     const words = this.#words;
     for (let i = 0, at = 0; i < count; i++, at += EVENT_WORDS) {
-      const source = this.#sources[words[at + SLOT_WORD]!]!;
-      // Closed by what an earlier event of this batch has led to.
-      if (source === null || source.registration !== words[at + REGISTRATION_WORD]) continue;
+      const source = this.#sources[words[at + SLOT_WORD]!];
+      // Closed by what an earlier event of this batch has led to, or no source (`ffi/linux/owner.ts`).
+      if (!source || source.registration !== words[at + REGISTRATION_WORD]) continue;
       const events = words[at]!;
       if (events & READ_EVENTS) source.readable = true;
       if (events & WRITE_EVENTS) source.writable = true;

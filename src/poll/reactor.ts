@@ -60,6 +60,11 @@ export class Reactor implements Waiters {
     return this.pace.mayTry();
   }
 
+  /** Has the epoll know a source before anybody waits: what it knows is closed when its thread is gone. */
+  own(source: Source): void {
+    this.#epoll.add(source);
+  }
+
   /** Has `source.onReady` called when an event comes. Each call needs an {@linkcode end}. */
   begin(source: Source): void {
     this.#epoll.add(source);
