@@ -19,6 +19,9 @@ import { createWaker as createForDeno } from "./deno/waker.ts";
 /** True under Deno, false under Bun. */
 export const isDeno: boolean = "Deno" in globalThis;
 
+/** Whether the program is loaded anew in the same process when its files change, by `bun --hot`. */
+export const reloadsInPlace: boolean = !isDeno && process.execArgv.includes("--hot");
+
 let loaded: Libc | undefined;
 
 /**

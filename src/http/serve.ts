@@ -15,6 +15,7 @@ import { formatHostPort } from "../show.ts";
 import type { Fallback, MptcpConn, MptcpListener, NetAddr, Protocol } from "../types.ts";
 import { ConnectionTable } from "./connections.ts";
 import { type Engine, EngineRefusal, type Job } from "./engine.ts";
+import { startOrReload } from "./hot_reload.ts";
 import { type NativeEngine, startNative } from "./native_engine.ts";
 import { startNode } from "./node_engine.ts";
 import type {
@@ -36,6 +37,9 @@ const LONGEST_PAUSE = 1000;
  * The handler is told about the connection of its request: which protocol it speaks, and if TCP, why.
  * The work is done by the runtime's own server at its own speed, or by `node:http`;
  * {@linkcode ServeMptcpOptions.engine} says more.
+ *
+ * Under `bun --hot` a server of the program before the reload goes on, with the new handler, as that of
+ * `Bun.serve` does.
  *
  * Requires `--allow-ffi` in Deno, and `--allow-net` for the native engine.
  *
@@ -70,7 +74,7 @@ export function serveMptcp(
   const [options, handler] = typeof first === "function" ? [{}, first] : [first, second];
   checkOptions(options, handler);
   const { onListen, signal } = options;
-  const server = new Server(options, handler!);
+  const server = startOrReload(options, handler!, (...settings) => new Server(...settings));
   try {
     onListen?.({ ...server.addr });
   } catch (error) {
