@@ -20,10 +20,12 @@
  * @module
  */
 
+export { adoptMptcp, mptcpState } from "./src/net/adopt.ts";
 export { parseAddress } from "./src/net/address.ts";
 export { connectMptcp } from "./src/net/connect.ts";
 export { MptcpError, type MptcpErrorOptions } from "./src/error.ts";
 export { listenMptcp } from "./src/net/listen.ts";
+export { listenFds } from "./src/net/listen_fds.ts";
 export { mptcpSupport } from "./src/support/mptcp_support.ts";
 export type {
   MptcpInfo,
@@ -39,11 +41,13 @@ export type {
   ConnectMptcpOptions,
   Fallback,
   KeepAlive,
+  ListenFd,
   ListenMode,
   ListenMptcpOptions,
   MptcpConn,
   MptcpListener,
   MptcpMode,
+  MptcpState,
   NetAddr,
   ParsedAddress,
   Protocol,

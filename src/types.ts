@@ -46,9 +46,10 @@ export interface Fallback {
    * - `"kernel"`: the kernel refused an MPTCP socket, and `code` has the errno; or it made one and
    *   could not ask for MPTCP by it.
    * - `"peer"`: the other end, or something between, does not speak MPTCP.
-   * - `"blackhole"`: the kernel has stopped asking for MPTCP after connections that never came about.
+   * - `"blackhole"`: the kernel has stopped asking for MPTCP after connections that failed.
+   * - `"descriptor"`: a descriptor that was given is a TCP socket.
    */
-  readonly reason: "off" | "not-linux" | "kernel" | "peer" | "blackhole";
+  readonly reason: "off" | "not-linux" | "kernel" | "peer" | "blackhole" | "descriptor";
   /** The C name of the errno where there was one, as "ENOPROTOOPT". */
   readonly code?: string;
   /** A sentence for people: what happened, and where it helps, what to do. */
@@ -124,6 +125,12 @@ export interface SocketOptions {
 
 /** What `listenMptcp` takes. */
 export interface ListenMptcpOptions {
+  /**
+   * The descriptor of a socket that listens already, in place of `hostname`, `port`, `ipv6Only`,
+   * `reusePort` and `netns`; see `listenFds`. The listener owns it from then on. When `listenMptcp`
+   * throws, the descriptor stays yours and open.
+   */
+  fd?: number;
   /**
    * An IP address, or a name that is one of this machine's. `"::"` takes IPv4 too unless `ipv6Only`.
    * @default {"0.0.0.0"}
@@ -204,6 +211,32 @@ export interface ConnectMptcpOptions {
   netns?: string;
   /** Kernel options of the connection. */
   socketOptions?: SocketOptions;
+}
+
+/** A descriptor that a service manager has handed to this process. */
+export interface ListenFd {
+  /** The descriptor. */
+  readonly fd: number;
+  /** Its name (`FileDescriptorName=` of systemd); "unknown" where it has none. */
+  readonly name: string;
+}
+
+/** What the kernel knows of a TCP or MPTCP socket. */
+export interface MptcpState {
+  /** What it speaks now; of a listener what kind of socket it is. */
+  readonly protocol: Protocol | "unknown";
+  /** Why it is TCP, as far as its descriptor tells; `null` while it is not. */
+  readonly fallback: Fallback | null;
+  /** Whether it listens. */
+  readonly isListening: boolean;
+  /** This end. */
+  readonly localAddr: NetAddr;
+  /** The other end; `null` when there is none. */
+  readonly remoteAddr: NetAddr | null;
+  /** The kernel's figures about an MPTCP connection; `null` for anything else. */
+  readonly info: MptcpInfo | null;
+  /** The paths in use; a TCP connection is one subflow. */
+  readonly subflows: Subflow[];
 }
 
 /** A socket that takes connections; a `Deno.TcpListener` by structure, and more. */

@@ -155,7 +155,8 @@ class Server implements MptcpServer {
   #refed = true;
 
   constructor(options: ServeMptcpOptions, handler: ServeMptcpHandler) {
-    const listener = listenMptcp({ ...options, port: options.port ?? DEFAULT_PORT });
+    const { fd, port = DEFAULT_PORT } = options;
+    const listener = listenMptcp(fd === undefined ? { ...options, port } : options);
     const { addr, protocol, fallback } = listener;
     this.addr = addr;
     this.protocol = protocol;

@@ -23,11 +23,18 @@ import {
   type Target,
 } from "./address.ts";
 import { Listener } from "./listener.ts";
-import { type ListenRequest, toListenRequest } from "./request.ts";
+import {
+  type DescriptorRequest,
+  givenOptions,
+  type ListenRequest,
+  toDescriptorRequest,
+  toListenRequest,
+} from "./request.ts";
+import { descriptorError, inspect, prepareDescriptor, TCP_DESCRIPTOR } from "./descriptor.ts";
 import { listenByRuntime } from "./runtime_tcp.ts";
 import { setIntOption } from "../poll/socket.ts";
 import { applySocketOptions } from "./socket_options.ts";
-import { openStream, runtimeFallback } from "../policy/fallback.ts";
+import { openStream, requiredError, runtimeFallback } from "../policy/fallback.ts";
 import { check, type ErrorContext } from "../error.ts";
 import type { ListenMptcpOptions, MptcpListener } from "../types.ts";
 
@@ -52,7 +59,8 @@ import type { ListenMptcpOptions, MptcpListener } from "../types.ts";
  * @returns The listener: an async iterable of connections.
  * @throws {MptcpError} codes "EADDRINUSE", "EADDRNOTAVAIL", "EACCES" (a port below 1024), "EMFILE",
  * "ENOTFOUND" (the name), "ENOPROTOOPT", "ERR_MPTCP_OFF", "ERR_MPTCP_UNSUPPORTED" and others when MPTCP is
- * required but unavailable.
+ * required but unavailable. For `fd` also "EBADF" (not open), "ENOTSOCK", "EAFNOSUPPORT" (not IP),
+ * "EPROTOTYPE" (not TCP or MPTCP), "EINVAL" (not listening).
  * @throws {TypeError} when an option has the wrong type.
  * @throws {RangeError} when the port is not 0 to 65535.
  *
@@ -65,7 +73,11 @@ import type { ListenMptcpOptions, MptcpListener } from "../types.ts";
  * ```
  */
 export function listenMptcp(options: ListenMptcpOptions | string = {}): MptcpListener {
-  const request = toListenRequest(options);
+  const given = givenOptions<ListenMptcpOptions>(options);
+  if ("fd" in given && given.fd !== undefined) {
+    return listenOnDescriptor(toDescriptorRequest(given.fd, given));
+  }
+  const request = toListenRequest(given);
   const platform = unsupportedPlatform();
   if (platform === null) return listenByLibc(request);
   return listenByRuntime(request, runtimeFallback(platform, request.mptcp));
@@ -103,6 +115,26 @@ function listenOn(target: Target, request: ListenRequest): MptcpListener {
     libc().close(opened.fd);
     throw error;
   }
+}
+
+/** Takes over a socket that listens. It is left as it is, and to the caller, where this throws. */
+function listenOnDescriptor(request: DescriptorRequest): MptcpListener {
+  const { fd, mptcp, tcpBacklog, socketOptions } = request;
+  const { domain: family, protocol, isListening } = inspect(fd);
+  if (!isListening) {
+    throw descriptorError(fd, "EINVAL", "is not listening: call listen(2) on it first");
+  }
+  const fallback = protocol === "tcp" ? TCP_DESCRIPTOR : null;
+  if (mptcp === "require" && fallback !== null) throw requiredError(fallback);
+  if (mptcp === "off" && fallback === null) {
+    throw descriptorError(fd, "EPROTOTYPE", 'is an MPTCP socket, and mptcp is "off"');
+  }
+  prepareDescriptor(fd);
+  applySocketOptions(socketOptions, { fd, role: "listen", family, protocol });
+  if (tcpBacklog !== undefined) {
+    check("listen", libc().listen(fd, tcpBacklog), { operation: `descriptor ${fd}` });
+  }
+  return new Listener({ fd, protocol, fallback }, socketOptions);
 }
 
 function prepare(fd: number, target: Target, request: ListenRequest): void {

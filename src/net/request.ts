@@ -50,6 +50,15 @@ export interface ConnectRequest extends SocketRequest {
   readonly dualStack: boolean;
 }
 
+/** A listener that is asked for by the descriptor of a socket that listens. */
+export interface DescriptorRequest {
+  readonly fd: number;
+  readonly mptcp: ListenMode;
+  /** `undefined` to leave it as it is. */
+  readonly tcpBacklog: number | undefined;
+  readonly socketOptions: SocketOptions;
+}
+
 /** The options themselves, or what an address in text says. */
 export function givenOptions<T>(options: T | string): T | ReturnType<typeof addressOptions> {
   if (typeof options === "string") return addressOptions(options);
@@ -58,12 +67,13 @@ export function givenOptions<T>(options: T | string): T | ReturnType<typeof addr
 }
 
 /** Checks what `listenMptcp` was given, and fills in the defaults. */
-export function toListenRequest(options: ListenMptcpOptions | string): ListenRequest {
-  const given: ListenMptcpOptions & { family?: Family } = givenOptions(options);
-  const hostname = checkHostname(given.hostname ?? (given.family === 6 ? "::" : "0.0.0.0"));
-  const port = checkPort(given.port ?? 0);
+export function toListenRequest(
+  given: ListenMptcpOptions & { readonly family?: Family },
+): ListenRequest {
   checkCommonOptions(given, "listen");
   checkInteger("tcpBacklog", given.tcpBacklog, 0);
+  const hostname = checkHostname(given.hostname ?? (given.family === 6 ? "::" : "0.0.0.0"));
+  const port = checkPort(given.port ?? 0);
   checkBoolean("reusePort", given.reusePort);
   checkBoolean("ipv6Only", given.ipv6Only);
   return {
@@ -77,6 +87,21 @@ export function toListenRequest(options: ListenMptcpOptions | string): ListenReq
     netns: given.netns,
     socketOptions: given.socketOptions ?? {},
   };
+}
+
+/** What is decided when a socket is made. */
+const DECIDED_BEFORE = ["hostname", "port", "reusePort", "ipv6Only", "netns"] as const;
+
+/** Checks what `listenMptcp` was given beside a descriptor. */
+export function toDescriptorRequest(fd: number, given: ListenMptcpOptions): DescriptorRequest {
+  checkCommonOptions(given, "listen");
+  checkInteger("tcpBacklog", given.tcpBacklog, 0);
+  for (const name of DECIDED_BEFORE) {
+    if (given[name] === undefined) continue;
+    throw new TypeError(`Invalid options: fd and ${name} exclude each other`);
+  }
+  const { mptcp = "prefer", tcpBacklog, socketOptions = {} } = given;
+  return { fd, mptcp, tcpBacklog, socketOptions };
 }
 
 /** Checks what `connectMptcp` was given, and fills in the defaults. */

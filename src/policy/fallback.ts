@@ -133,7 +133,8 @@ function isRequired(mode: MptcpMode): boolean {
   return mode === "require" || mode === "require-peer";
 }
 
-function requiredError(fallback: Fallback, errno?: number): MptcpError {
+/** The error of a socket that has to be an MPTCP one. */
+export function requiredError(fallback: Fallback, errno?: number): MptcpError {
   return new MptcpError(`MPTCP is required but unavailable. ${fallback.detail}`, {
     code: fallback.code ?? (fallback.reason === "off" ? "ERR_MPTCP_OFF" : "ERR_MPTCP_UNSUPPORTED"),
     fallback,

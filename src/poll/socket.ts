@@ -84,6 +84,13 @@ export function localSockaddr(fd: number): Uint8Array {
   return addr.slice(0, optlen[0]);
 }
 
+/** The sockaddr of the other end, or `-errno`. */
+export function peerSockaddr(fd: number): Uint8Array | number {
+  optlen[0] = addr.byteLength;
+  const result = libc().getpeername(fd, addr, optlen);
+  return result < 0 ? result : addr.slice(0, optlen[0]);
+}
+
 /** A sockaddr as users see it. */
 export function toNetAddr(sockaddr: Uint8Array): NetAddr {
   const { hostname, port } = decodeSockaddr(sockaddr);

@@ -20,7 +20,7 @@ export function listenOnAll(options: CheckedProxyOptions): MptcpListener[] {
   const shared = { reusePort, ...(tcpBacklog !== undefined && { tcpBacklog }) };
   return listenOnEach(
     fronts.flatMap(toPorts).map((one) => ({
-      ...shared,
+      ...(one.fd === undefined && shared),
       ...one,
       socketOptions: { ...socketOptions, ...one.socketOptions },
     })),

@@ -1,0 +1,131 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { connectMptcp, mptcpSupport } from "../mod.ts";
+import { test } from "./harness.ts";
+import { LineProcess, missingProgram, ROOT, runtimeCommand } from "./processes.ts";
+import { bytesOf, readUpTo } from "./sockets.ts";
+import { type TemporaryFolder, temporaryFolder } from "./temporary.ts";
+
+const noPython = missingProgram("python3");
+const skip = noPython ?? mptcpSupport().fallback?.detail ?? null;
+
+/**
+ * What a service manager does: opens sockets by the protocols in argv[1], puts them at 3 and above,
+ * sets the variables and executes the command in the same process.
+ */
+const ACTIVATOR = `
+import os, socket, sys
+sockets = []
+for i, protocol in enumerate(sys.argv[1].split(",")):
+    s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, int(protocol))
+    s.bind(("127.0.0.1", 0))
+    s.listen()
+    # Out of the way of the places that they go to.
+    os.dup2(s.fileno(), 50 + i)
+    s.detach()
+    sockets.append(50 + i)
+for i, fd in enumerate(sockets):
+    os.dup2(fd, 3 + i, inheritable=True)
+    os.close(fd)
+for name, value in (pair.split("=", 1) for pair in sys.argv[2].split()):
+    os.environ[name] = str(os.getpid()) if value == "PID" else value
+os.execvp(sys.argv[3], sys.argv[3:])
+`;
+
+/** The command that runs a program as an activated service. */
+function activated(protocols: string, variables: string, program: string): string[] {
+  return [
+    "python3",
+    "-c",
+    ACTIVATOR,
+    protocols,
+    variables,
+    ...runtimeCommand(PERMISSIONS),
+    program,
+  ];
+}
+
+function writeProgram(folder: TemporaryFolder, text: string): string {
+  const path = folder.at("service.ts");
+  writeFileSync(path, text);
+  return path;
+}
+
+const PERMISSIONS = ["--allow-ffi"];
+const MOD = JSON.stringify(`${ROOT}mod.ts`);
+
+test("listeners that a service manager has opened are taken by their names", {
+  skip,
+}, async () => {
+  using folder = temporaryFolder();
+  const program = writeProgram(
+    folder,
+    `import { listenFds, listenMptcp } from ${MOD};
+     const fds = listenFds();
+     for (const { fd, name } of fds) {
+       const listener = listenMptcp({ fd });
+       const { protocol, fallback, addr: { port } } = listener;
+       console.log(JSON.stringify({ fd, name, protocol, reason: fallback?.reason ?? null, port }));
+       (async () => {
+         for await (const conn of listener) {
+           const buf = new Uint8Array(4);
+           await conn.write(buf.subarray(0, await conn.read(buf)));
+           conn.close();
+           listener.close();
+         }
+       })();
+     }`,
+  );
+  const variables = "LISTEN_PID=PID LISTEN_FDS=2 LISTEN_FDNAMES=web:plain";
+  await using service = new LineProcess(activated("262,6", variables, program));
+  const [web, plain] = [await service.next<Line>(), await service.next<Line>()];
+  const { port: _, ...first } = web;
+  assertEquals(first, { fd: 3, name: "web", protocol: "mptcp", reason: null });
+  const { port: __, ...second } = plain;
+  assertEquals(second, { fd: 4, name: "plain", protocol: "tcp", reason: "descriptor" });
+  for (const { port, protocol } of [web, plain]) {
+    using conn = await connectMptcp({ port });
+    assertEquals(conn.protocol, protocol);
+    await conn.write(bytesOf("ping"));
+    assertEquals(await readUpTo(conn, 4), bytesOf("ping"));
+  }
+});
+
+interface Line {
+  readonly fd: number;
+  readonly name: string;
+  readonly protocol: string;
+  readonly reason: string | null;
+  readonly port: number;
+}
+
+/** The variables, and what the program says of them. */
+const CASES: readonly (readonly [variables: string, output: RegExp])[] = [
+  ["LISTEN_PID=PID LISTEN_FDS=1", /^\[\{"fd":3,"name":"unknown"\}\]$/],
+  ["LISTEN_PID=PID LISTEN_FDS=1 LISTEN_FDNAMES=", /^\[\{"fd":3,"name":""\}\]$/],
+  ["LISTEN_PID=1 LISTEN_FDS=1", /^\[\]$/],
+  ["LISTEN_FDS=1", /^\[\]$/],
+  ["LISTEN_PID=PID", /^\[\]$/],
+  ["LISTEN_PID=PID LISTEN_FDS=0 LISTEN_FDNAMES=", /^\[\]$/],
+  ["LISTEN_PID=PID LISTEN_FDS=x", /^EINVAL .*LISTEN_FDS: expected a number, got "x"$/],
+  ["LISTEN_PID=me LISTEN_FDS=1", /^EINVAL .*LISTEN_PID: expected a number, got "me"$/],
+  ["LISTEN_PID=PID LISTEN_FDS=1 LISTEN_FDNAMES=a:b", /^EINVAL .*expected 1 names, .* got 2$/],
+  ["LISTEN_PID=PID LISTEN_FDS=90", /^EBADF descriptor \d+: fcntl/],
+];
+
+for (const [variables, expected] of CASES) {
+  test(`listenFds with ${variables} says ${expected.source}`, { skip: noPython }, () => {
+    using folder = temporaryFolder();
+    const program = writeProgram(
+      folder,
+      `import { listenFds } from ${MOD};
+       try { console.log(JSON.stringify(listenFds())); }
+       catch (error) { console.log(error.code, error.message); }`,
+    );
+    const [command, ...args] = activated("6", variables, program);
+    const { stdout, stderr } = spawnSync(command!, args, { encoding: "utf8" });
+    assertEquals(stderr, "");
+    assertMatch(stdout.trim(), expected);
+  });
+}
