@@ -11,7 +11,7 @@ import { PROGRAM, program } from "./commands.ts";
 import { reportFailure } from "./ui/failure.ts";
 import { helpText } from "./args/help.ts";
 import { toJson } from "./ui/json.ts";
-import { distance, parseArguments } from "./args/parse.ts";
+import { isNear, parseArguments } from "./args/parse.ts";
 import { interruptedStatus, openTerminal, type Terminal } from "./ui/terminal.ts";
 import { VERSION } from "./version.ts";
 
@@ -83,7 +83,7 @@ async function runCommand(
 }
 
 function unknownCommand({ commands = [] }: Command, word: string): UsageError {
-  const near = commands.find(({ name }) => distance(name, word) <= 2);
+  const near = commands.find(({ name }) => isNear(name, word));
   if (near?.name === word) return new UsageError(`options come behind the command "${word}"`);
   const hint = near ? `; did you mean "${near.name}"?` : "";
   return new UsageError(`there is no command "${word}"${hint}`);

@@ -10,13 +10,17 @@ import { formatHostPort } from "../../show.ts";
 import type { Fallback, ParsedAddress } from "../../types.ts";
 import { UsageError } from "./arguments.ts";
 
-/** Takes an address apart; what is wrong with it is wrong with the command line. */
-export function parseOperand(text: string): ParsedAddress {
+/**
+ * Takes an address apart; what is wrong with it is wrong with the command line.
+ *
+ * @param option The option that it is the value of, for the message.
+ */
+export function parseOperand(text: string, option?: string): ParsedAddress {
   try {
     return parseAddress(text);
   } catch (error) {
-    if (error instanceof SyntaxError) throw new UsageError(error.message);
-    throw error;
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new UsageError(option === undefined ? error.message : `${option}: ${error.message}`);
   }
 }
 

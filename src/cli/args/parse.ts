@@ -70,7 +70,7 @@ function refuseOption(arg: string, key: string, options: readonly Option[]): nev
   // Of letters that were written together, as "-vq", it is one that is wrong.
   const option = arg.startsWith("--") ? arg.replace(/=.*/s, "") : `-${key}`;
   const name = option.replace(/^-+/, "");
-  const near = options.find((option) => distance(option.name, name) <= 2);
+  const near = options.find((option) => isNear(option.name, name));
   throw new UsageError(
     `there is no option ${option}${near ? `; did you mean --${near.name}?` : ""}`,
   );
@@ -94,8 +94,13 @@ function checkCount({ operands = "", count }: Command, found: readonly string[])
   if (found.length > max) throw new UsageError(`"${found[max]}" is one argument too many`);
 }
 
+/** Whether a word is likely to be meant by another: of short words no more than a letter is wrong. */
+export function isNear(name: string, word: string): boolean {
+  return distance(name, word) <= Math.min(2, Math.floor(name.length / 3));
+}
+
 /** How many letters lie between two words (Levenshtein). */
-export function distance(a: string, b: string): number {
+function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];

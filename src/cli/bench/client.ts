@@ -4,19 +4,18 @@
  * @module
  */
 
-import { connectMptcp } from "../../../mod.ts";
 import { formatHostPort } from "../../show.ts";
-import type { ConnectMptcpOptions, MptcpConn } from "../../types.ts";
-import { type Arguments, UsageError } from "../args/arguments.ts";
+import type { MptcpConn } from "../../types.ts";
 import type { Command } from "../args/command.ts";
+import { CONNECT_TIMEOUT, FAMILY_OPTIONS } from "../args/connecting.ts";
+import { dial } from "../dial.ts";
 import { StatusError } from "../ui/status_error.ts";
 import type { Terminal } from "../ui/terminal.ts";
-import { connectOptions } from "./addresses.ts";
 import { Intervals } from "./intervals.ts";
+import { type BenchClientOptions, readClientOptions } from "./options.ts";
 import { inTime } from "./patience.ts";
 import {
   type Answer,
-  type Direction,
   type Figures,
   type Hello,
   Lines,
@@ -52,6 +51,8 @@ its own; CPU is of one processor, at this end and at the server's.`,
     },
     { name: "interval", short: "i", value: "SECONDS", summary: "Between two lines, 1 by default" },
     { name: "require-mptcp", summary: "Fail, with status 3, where the connection is TCP" },
+    CONNECT_TIMEOUT,
+    ...FAMILY_OPTIONS,
   ],
   examples: [
     { line: "bench client 10.0.0.1", summary: "To port 5201 of a server" },
@@ -62,14 +63,12 @@ its own; CPU is of one processor, at this end and at the server's.`,
     { line: "bench client -n 1G -P 4 --json 10.0.0.1", summary: "For a script" },
   ],
   statuses: { 3: "with --require-mptcp: the connection is TCP" },
-  run: runClient,
+  run: (args, terminal) => runClient(readClientOptions(args), terminal),
 };
 
-async function runClient(args: Arguments, terminal: Terminal): Promise<number> {
-  const hello = readArguments(args);
-  const interval = (args.number("interval", { min: 0.1, integer: false }) ?? 1) * 1000;
-  const options = connectOptions(args.operands[0]!);
-  const server = formatHostPort(options.hostname, options.port);
+async function runClient(options: BenchClientOptions, terminal: Terminal): Promise<number> {
+  const { remote, hello, interval, json, connectTimeout } = options;
+  const server = formatHostPort(remote.hostname, remote.port);
   const conns: MptcpConn[] = [];
   const stop = () => {
     for (const conn of conns) conn[Symbol.dispose]();
@@ -77,21 +76,17 @@ async function runClient(args: Arguments, terminal: Terminal): Promise<number> {
   const { signal } = terminal;
   signal.addEventListener("abort", stop);
   try {
-    const lines = await greet({ ...options, signal }, hello, conns);
-    await openStreams({ ...options, signal }, hello, conns, lines);
+    const connect = () => dial(remote, connectTimeout, signal);
+    const lines = await greet(connect, hello, conns);
+    await openStreams(connect, hello, conns, lines);
     const streams = conns.slice(1);
-    checkProtocol(args, streams);
+    if (options.requireMptcp) checkProtocol(streams);
     const traffic = new Traffic(streams, jobOf(hello));
-    using intervals = new Intervals(
-      traffic,
-      streams,
-      { interval, json: args.has("json") },
-      terminal,
-    );
-    const remote = await measure(traffic, lines, hello, conns);
+    using intervals = new Intervals(traffic, streams, { interval, json }, terminal);
+    const figures = await measure(traffic, lines, hello, conns);
     intervals.finish();
-    const result = { hello, local: traffic.figures(), remote, streams, intervals };
-    if (args.has("json")) terminal.print(summaryJson(result));
+    const result = { hello, local: traffic.figures(), remote: figures, streams, intervals };
+    if (json) terminal.print(summaryJson(result));
     else for (const line of summaryLines(result, terminal.styles)) terminal.print(line);
     return 0;
   } catch (error) {
@@ -103,34 +98,11 @@ async function runClient(args: Arguments, terminal: Terminal): Promise<number> {
   }
 }
 
-function readArguments(args: Arguments): Hello {
-  for (const [a, b] of [["reverse", "bidirectional"], ["time", "bytes"]] as const) {
-    if (args.has(a) && args.has(b)) throw new UsageError(`--${a} and --${b} exclude each other`);
-  }
-  const bytes = args.bytes("bytes") ?? null;
-  if (bytes === 0) throw new UsageError("--bytes has to be more than 0");
-  const seconds = args.number("time", { min: 0.1, max: 86_400, integer: false }) ?? 10;
-  const direction: Direction = args.has("reverse")
-    ? "download"
-    : args.has("bidirectional")
-    ? "both"
-    : "upload";
-  return {
-    protocol: PROTOCOL,
-    type: "test",
-    id: crypto.randomUUID(),
-    direction,
-    streams: args.number("parallel", { min: 1, max: 128 }) ?? 1,
-    seconds: bytes === null ? seconds : null,
-    bytes,
-  };
-}
-
-type Connect = ConnectMptcpOptions & { readonly hostname: string };
+type Connect = () => Promise<MptcpConn>;
 
 /** Makes the connection for control, and asks for the test. */
-async function greet(options: Connect, hello: Hello, conns: MptcpConn[]): Promise<Lines> {
-  const conn = await connectMptcp(options);
+async function greet(connect: Connect, hello: Hello, conns: MptcpConn[]): Promise<Lines> {
+  const conn = await connect();
   conns.push(conn);
   const lines = new Lines(conn);
   await lines.send(hello);
@@ -140,13 +112,13 @@ async function greet(options: Connect, hello: Hello, conns: MptcpConn[]): Promis
 
 /** Makes the connections that carry bytes, and waits until the server is ready. */
 async function openStreams(
-  options: Connect,
+  connect: Connect,
   { id, streams }: Hello,
   conns: MptcpConn[],
   lines: Lines,
 ): Promise<void> {
   await Promise.all(Array.from({ length: streams }, async () => {
-    const conn = await connectMptcp(options);
+    const conn = await connect();
     conns.push(conn);
     await new Lines(conn).send({ protocol: PROTOCOL, type: "stream", id });
   }));
@@ -167,8 +139,7 @@ async function answerOf(lines: Lines): Promise<void> {
   throw new PeerError(answer.ok === false ? String(answer.reason) : `no answer: ${noServer}`);
 }
 
-function checkProtocol(args: Arguments, streams: readonly MptcpConn[]): void {
-  if (!args.has("require-mptcp")) return;
+function checkProtocol(streams: readonly MptcpConn[]): void {
   const tcp = streams.find(({ protocol }) => protocol !== "mptcp");
   if (tcp === undefined) return;
   const why = tcp.fallback?.detail ?? "this kernel cannot tell";

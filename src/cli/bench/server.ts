@@ -7,11 +7,10 @@
 import { listenMptcp } from "../../../mod.ts";
 import { formatHostPort } from "../../show.ts";
 import type { MptcpConn, MptcpListener } from "../../types.ts";
-import type { Arguments } from "../args/arguments.ts";
 import type { Command } from "../args/command.ts";
 import { interruptedStatus, type Terminal } from "../ui/terminal.ts";
 import { formatBytes, formatRate } from "../ui/units.ts";
-import { listenOptions } from "./addresses.ts";
+import { type BenchServerOptions, readServerOptions } from "./options.ts";
 import { inTime } from "./patience.ts";
 import { type Hello, Lines, PeerError, readHello, type StreamHello } from "./protocol.ts";
 import { cpuText } from "./report.ts";
@@ -28,22 +27,29 @@ export const benchServer: Command = {
   count: { min: 0, max: 1 },
   details:
     "ADDRESS is all addresses, port 5201, by default. Standard output has a line for each test.",
-  options: [{ name: "once", summary: "End after one test" }],
+  options: [
+    { name: "once", summary: "End after one test" },
+    {
+      name: "max-time",
+      value: "SECONDS",
+      summary: "Refuse longer tests, and end those that take longer (default 3600)",
+    },
+  ],
   examples: [
     { line: "bench server", summary: "At port 5201" },
     { line: "bench server mptcp@10.0.0.1:7000", summary: "MPTCP or nothing" },
   ],
-  run: runServer,
+  run: (args, terminal) => runServer(readServerOptions(args), terminal),
 };
 
-async function runServer(args: Arguments, terminal: Terminal): Promise<number> {
-  using listener = listenMptcp(listenOptions(args.operands[0]));
+async function runServer(options: BenchServerOptions, terminal: Terminal): Promise<number> {
+  using listener = listenMptcp(options.listen);
   const { addr, protocol, fallback } = listener;
   const why = fallback === null ? "" : ` (${fallback.detail})`;
   terminal.warn(
     `Waiting at ${formatHostPort(addr.hostname, addr.port)} over ${protocol.toUpperCase()}${why}`,
   );
-  return await new BenchServer(listener, args, terminal).run();
+  return await new BenchServer(listener, options, terminal).run();
 }
 
 /** A test that is under way, or waits for its streams. */
@@ -55,14 +61,14 @@ interface Test {
 
 class BenchServer {
   readonly #listener: MptcpListener;
-  readonly #args: Arguments;
+  readonly #options: BenchServerOptions;
   readonly #terminal: Terminal;
   readonly #open = new Set<MptcpConn>();
   #test: Test | null = null;
 
-  constructor(listener: MptcpListener, args: Arguments, terminal: Terminal) {
+  constructor(listener: MptcpListener, options: BenchServerOptions, terminal: Terminal) {
     this.#listener = listener;
-    this.#args = args;
+    this.#options = options;
     this.#terminal = terminal;
   }
 
@@ -122,6 +128,11 @@ class BenchServer {
       await lines.send({ ok: false, reason: "the server is busy with another test" });
       return;
     }
+    const { maxTime } = this.#options;
+    if ((hello.seconds ?? 0) > maxTime) {
+      await lines.send({ ok: false, reason: `the server allows tests of ${maxTime} s at most` });
+      return;
+    }
     const streams: MptcpConn[] = [];
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#test = { hello, streams, isComplete: resolve };
@@ -136,7 +147,7 @@ class BenchServer {
         conn[Symbol.dispose]();
       }
     }
-    if (this.#args.has("once")) this.#listener.close();
+    if (this.#options.once) this.#listener.close();
   }
 
   async #measure(hello: Hello, lines: Lines, streams: readonly MptcpConn[]): Promise<void> {
@@ -150,13 +161,15 @@ class BenchServer {
     confirmed.catch(() => {});
     // Ready: the client's clock and ours begin together.
     await lines.send({ ok: true });
-    await Promise.race([traffic.run(), confirmed]);
+    const { maxTime } = this.#options;
+    const limit = hello.seconds === null ? maxTime * 1000 : hello.seconds * 1000 + PATIENCE;
+    await inTime(Promise.race([traffic.run(), confirmed]), limit, "its test does not end");
     const figures = traffic.figures();
     const protocol = streams.every((conn) => conn.protocol === "mptcp") ? "mptcp" : "tcp";
     const { hostname } = lines.conn.remoteAddr;
     await lines.send(figures);
     await inTime(confirmed, PATIENCE, "it does not confirm the figures");
-    if (this.#args.has("json")) {
+    if (this.#options.json) {
       const { direction, streams } = hello;
       this.#terminal.print(
         JSON.stringify({ remote: hostname, direction, streams, protocol, ...figures }),

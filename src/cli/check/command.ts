@@ -5,11 +5,12 @@
  */
 
 import { mptcpSupport } from "../../../mod.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { checkServer } from "./server.ts";
+import { type CheckOptions, readCheckOptions } from "./options.ts";
 import { supportLines } from "./support.ts";
 import type { Command } from "../args/command.ts";
-import { NETNS, netnsOptions } from "../args/common_options.ts";
+import { NETNS } from "../args/common_options.ts";
+import { FAMILY_OPTIONS } from "../args/connecting.ts";
 import { toJson } from "../ui/json.ts";
 import type { Terminal } from "../ui/terminal.ts";
 
@@ -42,6 +43,7 @@ came about, or why the connection is TCP. No data is sent.
       value: "SECONDS",
       summary: "Give up connecting after this (default 10)",
     },
+    ...FAMILY_OPTIONS,
     NETNS,
   ],
   statuses: {
@@ -54,15 +56,13 @@ came about, or why the connection is TCP. No data is sent.
     { line: "check www.example.com:443", summary: "Does this server speak MPTCP?" },
     { line: "check --json '[::1]:8080'", summary: "The same for a program" },
   ],
-  run,
+  run: (args, terminal) => run(readCheckOptions(args), terminal),
 };
 
-async function run(args: Arguments, terminal: Terminal): Promise<number> {
-  const [address] = args.operands;
-  if (address !== undefined) return await checkServer(address, args, terminal) ? 0 : TCP_ONLY;
-  const support = mptcpSupport(netnsOptions(args.text("netns")));
-  terminal.print(
-    args.has("json") ? toJson(support) : supportLines(support, terminal.styles).join("\n"),
-  );
+async function run(options: CheckOptions, terminal: Terminal): Promise<number> {
+  const { remote, netns, json } = options;
+  if (remote !== null) return await checkServer(remote, options, terminal) ? 0 : TCP_ONLY;
+  const support = mptcpSupport(netns);
+  terminal.print(json ? toJson(support) : supportLines(support, terminal.styles).join("\n"));
   return support.supported ? 0 : TCP_ONLY;
 }

@@ -5,19 +5,15 @@
  */
 
 import { type MptcpConn, mptcpSupport, type Subflow } from "../../../mod.ts";
-import { reasonFor, remoteOptions } from "../args/addresses.ts";
-import type { Arguments } from "../args/arguments.ts";
-import { netnsOptions } from "../args/common_options.ts";
+import { reasonFor } from "../args/addresses.ts";
 import { dial } from "../dial.ts";
+import type { CheckOptions } from "./options.ts";
 import { hintLines } from "./support.ts";
 import { pause } from "../ui/pause.ts";
 import { toJson } from "../ui/json.ts";
 import { formatAddr, reportOf, subflowLines, type SubflowReport } from "../ui/subflow_table.ts";
 import { pairLines } from "../ui/table.ts";
 import type { Styles, Terminal } from "../ui/terminal.ts";
-
-const DEFAULT_WAIT = 1;
-const DEFAULT_TIMEOUT = 10;
 
 /** What came of connecting. */
 interface Finding extends Pick<MptcpConn, "protocol" | "fallback" | "localAddr" | "remoteAddr"> {
@@ -29,18 +25,14 @@ interface Finding extends Pick<MptcpConn, "protocol" | "fallback" | "localAddr" 
 
 /** Connects to the server, prints what came of it, and gives whether it is MPTCP. */
 export async function checkServer(
-  text: string,
-  args: Arguments,
+  remote: NonNullable<CheckOptions["remote"]>,
+  { netns, json, wait, connectTimeout }: CheckOptions,
   terminal: Terminal,
 ): Promise<boolean> {
-  const remote = remoteOptions(text);
-  const seconds = args.number("timeout", { integer: false }) ?? DEFAULT_TIMEOUT;
-  const wait = 1000 * (args.number("wait", { integer: false }) ?? DEFAULT_WAIT);
-  const netns = netnsOptions(args.text("netns"));
   // That MPTCP is refused is what is to be told, and no error.
   const mptcp = remote.mptcp === "require" ? "prefer" : remote.mptcp;
   const started = performance.now();
-  using conn = await dial({ ...remote, ...netns, mptcp }, seconds, terminal.signal);
+  using conn = await dial({ ...remote, ...netns, mptcp }, connectTimeout, terminal.signal);
   const connectMilliseconds = performance.now() - started;
   const waitedMilliseconds = conn.protocol === "mptcp" ? wait : 0;
   const subflows = await subflowsWithin(conn, waitedMilliseconds, terminal.signal);
@@ -57,7 +49,7 @@ export async function checkServer(
     hints,
   };
   terminal.print(
-    args.has("json") ? toJson(finding) : findingLines(finding, terminal.styles).join("\n"),
+    json ? toJson(finding) : findingLines(finding, terminal.styles).join("\n"),
   );
   return protocol === "mptcp";
 }

@@ -4,11 +4,12 @@
  * @module
  */
 
-import { type Arguments, UsageError } from "../args/arguments.ts";
+import { UsageError } from "../args/arguments.ts";
 import type { Command } from "../args/command.ts";
 import { type Node, nodesOf } from "./tree.ts";
 import { bashScript } from "./bash.ts";
 import { fishScript } from "./fish.ts";
+import { type CompletionsOptions, readCompletionsOptions } from "./options.ts";
 import { zshScript } from "./zsh.ts";
 import { toJson } from "../ui/json.ts";
 import type { Terminal } from "../ui/terminal.ts";
@@ -35,16 +36,20 @@ export function completionsOf(program: () => Command): Command {
       { line: "completions zsh > ~/.zfunc/_mptcp", summary: "zsh, with ~/.zfunc in fpath" },
       { line: "completions fish > ~/.config/fish/completions/mptcp.fish", summary: "fish" },
     ],
-    run: (args, terminal) => Promise.resolve(print(program(), args, terminal)),
+    run: (args, terminal) =>
+      Promise.resolve(print(program(), readCompletionsOptions(args), terminal)),
   };
 }
 
-function print(program: Command, args: Arguments, terminal: Terminal): number {
-  const [shell] = args.operands as [string];
+function print(
+  program: Command,
+  { shell, json }: CompletionsOptions,
+  terminal: Terminal,
+): number {
   const script = Object.hasOwn(SHELLS, shell)
     ? SHELLS[shell]!(program.name, nodesOf(program))
     : unknownShell(shell);
-  terminal.print(args.has("json") ? toJson({ shell, script }) : script.trimEnd());
+  terminal.print(json ? toJson({ shell, script }) : script.trimEnd());
   return 0;
 }
 

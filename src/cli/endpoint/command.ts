@@ -5,21 +5,14 @@
  */
 
 import { type Endpoint, MptcpPathManager } from "../../path_manager/mod.ts";
-import { type Arguments, UsageError } from "../args/arguments.ts";
+import { UsageError } from "../args/arguments.ts";
 import { endpointFlags } from "../check/support.ts";
-import type { Command, Option } from "../args/command.ts";
-import { NETNS, netnsOptions } from "../args/common_options.ts";
+import type { Command } from "../args/command.ts";
+import { NETNS, type NetnsOptions, readNetnsOptions } from "../args/common_options.ts";
 import { toJson } from "../ui/json.ts";
 import { tableLines } from "../ui/table.ts";
 import type { Terminal } from "../ui/terminal.ts";
-
-const FLAGS: readonly Option[] = [
-  { name: "signal", summary: "Announce the address to peers: for servers" },
-  { name: "subflow", summary: "Open a subflow from the address: for clients" },
-  { name: "backup", summary: "Use its subflows only while no other path works" },
-  { name: "fullmesh", summary: "Open subflows from it to every address of the peer" },
-  { name: "laminar", summary: "Use it to answer announcements of the peer (Linux 6.18)" },
-];
+import { FLAGS, readAddOptions, readChangeOptions, readRemoveOptions } from "./options.ts";
 
 const PRIVILEGE = { 1: "the kernel refuses it, or CAP_NET_ADMIN is missing" } as const;
 
@@ -37,7 +30,10 @@ const list: Command = {
   details: "--json gives an array of {id, address, port, device, signal, subflow, backup, ...}.",
   options: [NETNS],
   examples: [{ line: "endpoint list", summary: "What the path manager uses" }],
-  run: (args, terminal) => withPaths(args, (paths) => show(paths.endpoints(), args, terminal)),
+  run: (args, terminal) => {
+    const options = readNetnsOptions(args);
+    return withPaths(options, (paths) => show(paths.endpoints(), options.json, terminal));
+  },
 };
 
 const add: Command = {
@@ -45,7 +41,8 @@ const add: Command = {
   summary: "Add an endpoint, and show it as the kernel has it",
   operands: "ADDRESS",
   count: { min: 1, max: 1 },
-  details: "Connections that there are use it too. Without --signal and --subflow it does nothing.",
+  details:
+    "Existing connections use it too. Without --signal, --subflow, --fullmesh or --laminar it does nothing.",
   options: [
     ...FLAGS,
     { name: "id", value: "ID", summary: "1 to 255 (default: the next that is free)" },
@@ -58,31 +55,27 @@ const add: Command = {
     { line: "endpoint add 192.0.2.2 --signal", summary: "Announce a server's second address" },
     { line: "endpoint add 10.0.1.5 --subflow --dev wlan0", summary: "Use a client's second path" },
   ],
-  run: (args, terminal) =>
-    withPaths(args, (paths) => {
-      const [id, port] = [args.number("id", { min: 1, max: 255 }), args.number("port", PORTS)];
-      const device = args.text("dev");
-      const added = operandChecked(() =>
-        paths.addEndpoint({
-          address: args.operands[0]!,
-          ...Object.fromEntries(FLAGS.map(({ name }) => [name, args.has(name)])),
-          ...(id !== undefined && { id }),
-          ...(port !== undefined && { port }),
-          ...(device !== undefined && { device }),
-        })
-      );
-      show([added], args, terminal);
-    }),
+  run: (args, terminal) => {
+    const options = readAddOptions(args);
+    return withPaths(options, (paths) => {
+      const added = operandChecked(() => paths.addEndpoint(options.endpoint));
+      show([added], options.json, terminal);
+      if (!ROLES.some((role) => added[role])) terminal.warn(NO_ROLE);
+    });
+  },
 };
 
-const PORTS = { min: 1, max: 65535 } as const;
+/** Flags without which the path manager has no use for an endpoint. */
+const ROLES = ["signal", "subflow", "fullmesh", "laminar"] as const;
+const NO_ROLE = "This endpoint does nothing: add it with --subflow to open subflows from it, or " +
+  "with --signal to announce it to peers.";
 
 const change: Command = {
   name: "change",
   summary: "Change flags of an endpoint, and show it as the kernel has it",
   operands: "ID|ADDRESS",
   count: { min: 1, max: 1 },
-  details: "Connections that there are follow. Other flags can only be had by a new endpoint.",
+  details: "Existing connections follow. Other flags need a new endpoint.",
   options: [
     { name: "backup", summary: "Use its subflows only while no other path works" },
     { name: "no-backup", summary: "Use them at all times" },
@@ -92,13 +85,12 @@ const change: Command = {
   ],
   statuses: PRIVILEGE,
   examples: [{ line: "endpoint change 1 --backup", summary: "Spare a path" }],
-  run: (args, terminal) =>
-    withPaths(args, (paths) => {
-      const flags = { ...switchOf(args, "backup"), ...switchOf(args, "fullmesh") };
-      if (Object.keys(flags).length === 0) throw new UsageError("expected a flag to change");
-      const which = endpointOperand(args.operands[0]!);
-      show([operandChecked(() => paths.changeEndpoint(which, flags))], args, terminal);
-    }),
+  run: (args, terminal) => {
+    const { which, flags, json, netns } = readChangeOptions(args);
+    return withPaths({ netns }, (paths) => {
+      show([operandChecked(() => paths.changeEndpoint(which, flags))], json, terminal);
+    });
+  },
 };
 
 const remove: Command = {
@@ -111,17 +103,17 @@ const remove: Command = {
   options: [NETNS],
   statuses: PRIVILEGE,
   examples: [{ line: "endpoint remove 1 192.0.2.2", summary: "Remove two" }],
-  run: (args, terminal) =>
-    withPaths(args, (paths) => {
+  run: (args, terminal) => {
+    const { which, json, netns } = readRemoveOptions(args);
+    return withPaths({ netns }, (paths) => {
       const before = paths.endpoints();
       try {
-        for (const operand of args.operands) {
-          operandChecked(() => paths.removeEndpoint(endpointOperand(operand)));
-        }
+        for (const name of which) operandChecked(() => paths.removeEndpoint(name));
       } finally {
-        tellRemoved(before, paths, args, terminal);
+        if (json) printRemoved(before, paths, terminal);
       }
-    }),
+    });
+  },
 };
 
 const flush: Command = {
@@ -131,12 +123,14 @@ const flush: Command = {
   options: [NETNS],
   statuses: PRIVILEGE,
   examples: [{ line: "endpoint flush", summary: "Keep connections to one path" }],
-  run: (args, terminal) =>
-    withPaths(args, (paths) => {
+  run: (args, terminal) => {
+    const { json, netns } = readNetnsOptions(args);
+    return withPaths({ netns }, (paths) => {
       const before = paths.endpoints();
       paths.flushEndpoints();
-      tellRemoved(before, paths, args, terminal);
-    }),
+      if (json) printRemoved(before, paths, terminal);
+    });
+  },
 };
 
 /** The command. */
@@ -150,18 +144,18 @@ export const endpoint: Command = {
 
 /** Runs an action on the path manager of the namespace that was asked for; status 0. */
 export function withPaths(
-  args: Arguments,
+  { netns }: Pick<NetnsOptions, "netns">,
   action: (paths: MptcpPathManager) => void,
 ): Promise<number> {
   return Promise.resolve().then(() => {
-    using paths = new MptcpPathManager(netnsOptions(args.text("netns")));
+    using paths = new MptcpPathManager(netns);
     action(paths);
     return 0;
   });
 }
 
-function show(endpoints: readonly Endpoint[], args: Arguments, terminal: Terminal): void {
-  if (args.has("json")) return terminal.print(toJson(endpoints));
+function show(endpoints: readonly Endpoint[], json: boolean, terminal: Terminal): void {
+  if (json) return terminal.print(toJson(endpoints));
   const rows = endpoints.map((endpoint) => [
     String(endpoint.id),
     endpoint.address,
@@ -172,20 +166,14 @@ function show(endpoints: readonly Endpoint[], args: Arguments, terminal: Termina
   terminal.print(tableLines(COLUMNS, rows, terminal.styles).join("\n"));
 }
 
-function tellRemoved(
+/** Prints those of some endpoints that are gone. */
+function printRemoved(
   before: readonly Endpoint[],
   paths: MptcpPathManager,
-  args: Arguments,
   terminal: Terminal,
 ): void {
-  if (!args.has("json")) return;
   const left = new Set(paths.endpoints().map(({ id }) => id));
   terminal.print(toJson(before.filter(({ id }) => !left.has(id))));
-}
-
-/** An id, or an address. */
-function endpointOperand(text: string): number | string {
-  return /^\d+$/.test(text) ? Number(text) : text;
 }
 
 /** A value that no endpoint can have is wrong in the command line. */
@@ -196,10 +184,4 @@ function operandChecked<T>(action: () => T): T {
     if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
     throw new UsageError(error.message);
   }
-}
-
-function switchOf(args: Arguments, name: "backup" | "fullmesh"): Record<string, boolean> {
-  const [on, off] = [args.has(name), args.has(`no-${name}`)];
-  if (on && off) throw new UsageError(`--${name} and --no-${name} exclude each other`);
-  return on || off ? { [name]: on } : {};
 }

@@ -4,14 +4,15 @@
  * @module
  */
 
-import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers";
 import { createMptcpClient, type MptcpClientOptions } from "../../http/mod.ts";
-import { type Arguments, UsageError } from "../args/arguments.ts";
 import type { Command } from "../args/command.ts";
+import { CONNECT_TIMEOUT, FAMILY_OPTIONS } from "../args/connecting.ts";
+import { MODE_OPTIONS } from "../args/modes.ts";
 import { StatusError } from "../ui/status_error.ts";
 import type { Terminal } from "../ui/terminal.ts";
-import { readRequest, shownUrl } from "./request.ts";
+import { type GetOptions, readGetOptions } from "./options.ts";
+import { shownUrl } from "./request.ts";
 import { Run } from "./run.ts";
 import { STATUSES } from "./status.ts";
 
@@ -59,6 +60,12 @@ A certificate that the system does not trust can be trusted by --cacert; there i
       summary: "Send this, or @FILE, by POST; several are joined by &",
     },
     {
+      name: "data-binary",
+      value: "DATA",
+      many: true,
+      summary: "As --data, with the line ends of a file kept",
+    },
+    {
       name: "header",
       short: "H",
       value: "LINE",
@@ -74,9 +81,12 @@ A certificate that the system does not trust can be trusted by --cacert; there i
       summary: "Fail, with status 22, where the answer's is 400 or more",
     },
     { name: "max-time", short: "m", value: "SECONDS", summary: "Give up after that time" },
-    { name: "mptcp", summary: "MPTCP where it can be had (default)" },
-    { name: "no-mptcp", summary: "TCP" },
-    { name: "require-mptcp", summary: "Fail where the server or the path has no MPTCP, too" },
+    CONNECT_TIMEOUT,
+    { name: "user", short: "u", value: "NAME:PASSWORD", summary: "Log in (Basic)" },
+    { name: "range", short: "r", value: "RANGE", summary: "Ask for these bytes, as 0-499 or -500" },
+    { name: "compressed", summary: "Ask for a compressed answer, and unpack it" },
+    ...FAMILY_OPTIONS,
+    ...MODE_OPTIONS,
     { name: "cacert", value: "FILE", summary: "Trust these authorities too (PEM)" },
   ],
   examples: [
@@ -87,71 +97,38 @@ A certificate that the system does not trust can be trusted by --cacert; there i
     { line: "get --json -o /dev/null example.org", summary: "The figures of a transfer" },
   ],
   statuses: STATUSES,
-  run: runGet,
+  run: (args, terminal) => runGet(readGetOptions(args), terminal),
 };
 
-async function runGet(args: Arguments, terminal: Terminal): Promise<number> {
+async function runGet(options: GetOptions, terminal: Terminal): Promise<number> {
   try {
-    return await fetchUrl(args, terminal);
+    return await fetchUrl(options, terminal);
   } catch (error) {
-    const isQuiet = args.has("silent") && !args.has("show-error");
-    if (isQuiet && error instanceof StatusError) return error.status;
+    if (options.quiet && error instanceof StatusError) return error.status;
     throw error;
   }
 }
 
-async function fetchUrl(args: Arguments, terminal: Terminal): Promise<number> {
-  const seconds = args.number("max-time", { integer: false });
-  const path = outputOf(args);
-  if (args.has("json") && path === null && !args.has("head")) {
-    throw new UsageError("--json prints on standard output, where the body goes: add -o FILE");
-  }
-  if (args.has("continue-at") && (path === null || args.has("include"))) {
-    throw new UsageError("--continue-at needs a file to go on with: add -o FILE or -O");
-  }
-  const asked = readRequest(args);
-  await using client = createMptcpClient(clientOptions(args));
+async function fetchUrl(options: GetOptions, terminal: Terminal): Promise<number> {
+  const { maxTime, request } = options;
+  await using client = createMptcpClient(clientOptions(options));
   const late = new AbortController();
-  const timer = seconds === undefined ? undefined : setTimeout(() => {
-    late.abort(new StatusError(28, `${shownUrl(asked.url)}: not done after ${seconds} s`));
-  }, seconds * 1000);
+  const timer = maxTime === undefined ? undefined : setTimeout(() => {
+    late.abort(new StatusError(28, `${shownUrl(request.url)}: not done after ${maxTime} s`));
+  }, maxTime * 1000);
   const signal = AbortSignal.any([terminal.signal, late.signal]);
   try {
-    return await new Run(args, terminal, client, path, signal).run(asked);
+    return await new Run(options, terminal, client, signal).run();
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** The file to write to; `null` for standard output. */
-function outputOf(args: Arguments): string | null {
-  const path = args.text("output");
-  if (!args.has("remote-name")) return path === undefined || path === "-" ? null : path;
-  if (path !== undefined) throw new UsageError("--output and --remote-name exclude each other");
-  const name = /([^/?#]*)([?#].*)?$/.exec(args.operands[0]!.replace(/^[^:/]+:\/\/[^/]*/, ""))![1]!;
-  if (name === "" || /^\.{1,2}$/.test(name)) {
-    throw new UsageError(`"${args.operands[0]}" ends with no name for a file: use -o FILE`);
-  }
-  return name;
-}
-
-function clientOptions(args: Arguments): MptcpClientOptions {
-  const modes = ["mptcp", "no-mptcp", "require-mptcp"].filter((name) => args.has(name));
-  if (modes.length > 1) throw new UsageError(`--${modes[0]} and --${modes[1]} exclude each other`);
-  const file = args.text("cacert");
-  return {
-    ...(args.has("no-mptcp") && { mptcp: "off" }),
-    ...(args.has("require-mptcp") && { mptcp: "require", requirePeer: true }),
-    ...(file !== undefined && { caCerts: [readAuthorities(file)] }),
+function clientOptions({ mptcp, family, caCerts }: GetOptions): MptcpClientOptions {
+  const options = {
+    ...(mptcp === "require-peer" ? { mptcp: "require", requirePeer: true } as const : { mptcp }),
+    ...(family !== undefined && { family }),
+    ...(caCerts.length > 0 && { caCerts: [...caCerts] }),
   };
-}
-
-function readAuthorities(file: string): string {
-  try {
-    const text = readFileSync(file, "utf8");
-    if (text.includes("-----BEGIN CERTIFICATE-----")) return text;
-  } catch (error) {
-    throw new StatusError(77, `--cacert: ${file} cannot be read: ${(error as Error).message}`);
-  }
-  throw new StatusError(77, `--cacert: there is no certificate (PEM) in ${file}`);
+  return options;
 }

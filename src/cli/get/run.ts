@@ -6,9 +6,9 @@
 
 import { basename } from "node:path";
 import type { MptcpClient, MptcpClientConnection } from "../../http/mod.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { StatusError } from "../ui/status_error.ts";
 import type { Terminal } from "../ui/terminal.ts";
+import type { GetOptions } from "./options.ts";
 import { Progress } from "./progress.ts";
 import { type GetRequest, shownUrl } from "./request.ts";
 import { FileSink, OutputSink, type Sink, unfinished } from "./sink.ts";
@@ -17,37 +17,33 @@ import { connectionLine, headLines, requestLines, transferLines } from "./verbos
 
 /** One transfer. */
 export class Run {
-  readonly #args: Arguments;
+  readonly #options: GetOptions;
   readonly #terminal: Terminal;
   readonly #client: MptcpClient;
-  readonly #path: string | null;
   readonly #signal: AbortSignal;
   #asked: GetRequest | null = null;
   /** Heads that go before the body. */
   #heads = "";
   #announced: MptcpClientConnection | null = null;
 
-  /** @param path The file to write to; `null` for standard output. */
   constructor(
-    args: Arguments,
+    options: GetOptions,
     terminal: Terminal,
     client: MptcpClient,
-    path: string | null,
     signal: AbortSignal,
   ) {
-    this.#args = args;
+    this.#options = options;
     this.#terminal = terminal;
     this.#client = client;
-    this.#path = path;
     this.#signal = signal;
   }
 
   /** Makes the request, and gives the exit status. */
-  async run(asked: GetRequest): Promise<number> {
+  async run(): Promise<number> {
     const started = performance.now();
-    const answer = await this.#request(asked);
+    const answer = await this.#request(this.#options.request);
     const { response } = answer;
-    if (this.#args.has("fail") && response.status >= 400 && !this.#isComplete(response)) {
+    if (this.#options.fail && response.status >= 400 && !this.#isComplete(response)) {
       await response.body?.cancel();
       throw new StatusError(
         22,
@@ -56,30 +52,32 @@ export class Run {
     }
     const bytes = await this.#receive(answer);
     const seconds = (performance.now() - started) / 1000;
-    if (this.#args.has("verbose")) {
+    if (this.#options.verbose) {
       for (const line of transferLines(answer.connection, bytes, seconds)) {
         this.#terminal.warn(line);
       }
     }
-    if (this.#args.has("json")) this.#terminal.print(summary(answer, bytes, seconds, this.#path));
+    if (this.#options.json) {
+      this.#terminal.print(summary(answer, bytes, seconds, this.#options.path));
+    }
     return 0;
   }
 
   #request(asked: GetRequest): Promise<Answer> {
-    const part = this.#args.has("continue-at") ? unfinished(this.#path!) : null;
+    const part = this.#options.resume ? unfinished(this.#options.path!) : null;
     if (part !== null) {
       asked.headers.set("range", `bytes=${part.size}-`);
       asked.headers.set("if-range", part.modified.toUTCString());
     }
     this.#asked = asked;
-    const isVerbose = this.#args.has("verbose");
-    return request(this.#client, asked, this.#args.has("location"), this.#signal, {
+    const isVerbose = this.#options.verbose;
+    return request(this.#client, asked, this.#options.follow, this.#signal, {
       onRequest: (request, url) => {
         if (isVerbose) this.#terminal.warn(requestLines(request, url).join("\n"));
       },
       onAnswer: (response, connection) => {
         const lines = headLines(response);
-        if (this.#args.has("include") || this.#args.has("head")) {
+        if (this.#options.include || this.#options.head) {
           this.#heads += `${lines.join("\r\n")}\r\n`;
         }
         if (!isVerbose) return;
@@ -97,7 +95,7 @@ export class Run {
     const offset = this.#offset(response);
     if (this.#isComplete(response)) {
       await response.body?.cancel();
-      const sink = await FileSink.open(this.#path!, offset, null);
+      const sink = await FileSink.open(this.#options.path!, offset, null);
       await sink.finish();
       return 0;
     }
@@ -105,11 +103,11 @@ export class Run {
     const length = lengthOf(response);
     using progress = new Progress(
       {
-        name: this.#path === null ? answer.url.host : basename(this.#path),
+        name: this.#options.path === null ? answer.url.host : basename(this.#options.path),
         total: length === null ? null : offset + length,
         offset,
         bar: this.#showsBar(),
-        paths: !this.#args.has("silent"),
+        paths: !this.#options.silent,
       },
       answer.connection,
       this.#terminal,
@@ -123,7 +121,7 @@ export class Run {
     } catch (error) {
       progress[Symbol.dispose]();
       const left = await sink.abandon();
-      if (left !== null && !this.#args.has("silent")) this.#terminal.warn(left);
+      if (left !== null && !this.#options.silent) this.#terminal.warn(left);
       throw error;
     }
     await sink.finish();
@@ -131,11 +129,10 @@ export class Run {
   }
 
   async #openSink(response: Response, offset: number): Promise<Sink> {
-    const output = this.#args.text("output");
-    if (this.#path === null) return new OutputSink(this.#terminal, output === "-");
+    if (this.#options.path === null) return new OutputSink(this.#terminal, this.#options.raw);
     const modified = Date.parse(response.headers.get("last-modified") ?? "");
     return await FileSink.open(
-      this.#path,
+      this.#options.path,
       offset,
       Number.isNaN(modified) ? null : new Date(modified),
     );
@@ -144,11 +141,11 @@ export class Run {
   /** Where in the file the body of an answer belongs. */
   #offset({ status, headers }: Response): number {
     const asked = /^bytes=(\d+)-$/.exec(this.#asked?.headers.get("range") ?? "")?.[1];
-    if (!this.#args.has("continue-at") || asked === undefined) return 0;
+    if (!this.#options.resume || asked === undefined) return 0;
     const offset = Number(asked);
     if (status === 416) return offset;
     if (status !== 206) {
-      if (!this.#args.has("silent")) {
+      if (!this.#options.silent) {
         this.#terminal.warn("the server does not go on with what there is: from the beginning");
       }
       return 0;
@@ -163,7 +160,7 @@ export class Run {
 
   /** Whether there is nothing left of a file to go on with. */
   #isComplete({ status, headers }: Response): boolean {
-    if (status !== 416 || !this.#args.has("continue-at")) return false;
+    if (status !== 416 || !this.#options.resume) return false;
     const size = /^bytes \*\/(\d+)$/.exec(headers.get("content-range") ?? "")?.[1];
     return this.#asked?.headers.get("range") === `bytes=${size}-`;
   }
@@ -171,8 +168,8 @@ export class Run {
   /** Where the body goes to a terminal the bar would be in it. */
   #showsBar(): boolean {
     const { errorIsTerminal, outIsTerminal } = this.#terminal;
-    const isElsewhere = this.#path !== null || !outIsTerminal;
-    return errorIsTerminal && isElsewhere && !this.#args.has("silent") && !this.#args.has("head");
+    const isElsewhere = this.#options.path !== null || !outIsTerminal;
+    return errorIsTerminal && isElsewhere && !this.#options.silent && !this.#options.head;
   }
 }
 

@@ -4,24 +4,23 @@
  * @module
  */
 
-import type { PathManagerLimits } from "../../path_manager/mod.ts";
-import { type Arguments, UsageError } from "../args/arguments.ts";
+import { MptcpError } from "../../error.ts";
+import type { MptcpPathManager, PathManagerLimits } from "../../path_manager/mod.ts";
+import { UsageError } from "../args/arguments.ts";
 import type { Command } from "../args/command.ts";
-import { NETNS } from "../args/common_options.ts";
+import { NETNS, readNetnsOptions } from "../args/common_options.ts";
 import { withPaths } from "../endpoint/command.ts";
 import { toJson } from "../ui/json.ts";
 import { pairLines } from "../ui/table.ts";
 import type { Terminal } from "../ui/terminal.ts";
-
-/** What the kernel is asked for is 32 bits: how much is too much, it says itself. */
-const RANGE = { min: 0, max: 2 ** 32 - 1 } as const;
+import { readSetLimitsOptions, type SetLimitsOptions } from "./options.ts";
 
 const set: Command = {
   name: "set",
   summary: "Set limits, and show them as the kernel has them",
-  details: "What is left out stays.",
+  details: "What is left out stays. The largest value depends on the kernel: 8 on Linux 6.18.",
   options: [
-    { name: "subflows", value: "COUNT", summary: "Subflows beside the first" },
+    { name: "subflows", value: "COUNT", summary: "Subflows in addition to the first" },
     {
       name: "add-addr-accepted",
       value: "COUNT",
@@ -33,19 +32,10 @@ const set: Command = {
   examples: [
     { line: "limits set --subflows 4 --add-addr-accepted 4", summary: "Use what servers announce" },
   ],
-  run: (args, terminal) =>
-    withPaths(args, (paths) => {
-      const subflows = args.number("subflows", RANGE);
-      const addAddrAccepted = args.number("add-addr-accepted", RANGE);
-      if (subflows === undefined && addAddrAccepted === undefined) {
-        throw new UsageError("expected --subflows, --add-addr-accepted, or both");
-      }
-      const limits = paths.setLimits({
-        ...(subflows !== undefined && { subflows }),
-        ...(addAddrAccepted !== undefined && { addAddrAccepted }),
-      });
-      show(limits, args, terminal);
-    }),
+  run: (args, terminal) => {
+    const options = readSetLimitsOptions(args);
+    return withPaths(options, (paths) => show(setLimits(paths, options), options.json, terminal));
+  },
 };
 
 /** The command. */
@@ -57,11 +47,25 @@ privilege; setting them needs CAP_NET_ADMIN. --json gives {subflows, addAddrAcce
   options: [NETNS],
   examples: [{ line: "limits", summary: "Show them" }],
   commands: [set],
-  run: (args, terminal) => withPaths(args, (paths) => show(paths.limits(), args, terminal)),
+  run: (args, terminal) => {
+    const options = readNetnsOptions(args);
+    return withPaths(options, (paths) => show(paths.limits(), options.json, terminal));
+  },
 };
 
-function show(limits: PathManagerLimits, args: Arguments, terminal: Terminal): void {
-  if (args.has("json")) return terminal.print(toJson(limits));
+/** Sets limits; one that the kernel does not take is wrong in the command line. */
+function setLimits(paths: MptcpPathManager, { limits }: SetLimitsOptions): PathManagerLimits {
+  try {
+    return paths.setLimits(limits);
+  } catch (error) {
+    const isRefused = error instanceof RangeError ||
+      (error instanceof MptcpError && error.code === "EINVAL");
+    throw isRefused ? new UsageError(error.message) : error;
+  }
+}
+
+function show(limits: PathManagerLimits, json: boolean, terminal: Terminal): void {
+  if (json) return terminal.print(toJson(limits));
   const pairs: [string, string][] = [
     ["subflows", String(limits.subflows)],
     ["add-addr-accepted", String(limits.addAddrAccepted)],

@@ -7,20 +7,18 @@
 import process from "node:process";
 import type { MptcpConn, MptcpListener } from "../../../mod.ts";
 import { listenRange } from "../../net/listen_range.ts";
-import { parseOperand } from "../args/addresses.ts";
-import { type Arguments, UsageError } from "../args/arguments.ts";
+import { UsageError } from "../args/arguments.ts";
 import type { Command } from "../args/command.ts";
-import { netnsOptions } from "../args/common_options.ts";
 import { ConnectionLog, tellListener } from "./connection_log.ts";
 import { reportFailure } from "../ui/failure.ts";
 import { Input } from "./input.ts";
 import { ListenerGroup } from "./listener_group.ts";
 import {
   explainRefusal,
+  type ListenCommandOptions,
   NETCAT_OPTIONS,
-  socketOptionsOf,
+  readListenOptions,
   TELLING_DETAILS,
-  tellingOf,
 } from "./options.ts";
 import { Shuttle } from "./shuttle.ts";
 import type { Terminal } from "../ui/terminal.ts";
@@ -57,37 +55,35 @@ ${TELLING_DETAILS}`,
       summary: "Collect what clients send, on eleven ports",
     },
   ],
-  run,
+  run: (args, terminal) => run(readListenOptions(args), terminal),
 };
 
-async function run(args: Arguments, terminal: Terminal): Promise<number> {
-  const [operand] = args.operands as [string];
-  const address = parseOperand(/^\d+(-\d+)?$/.test(operand) ? `:${operand}` : operand);
-  if (address.port === undefined) throw new UsageError(`"${operand}" has no port to listen on`);
-  using group = new ListenerGroup(listenOn(address, args));
-  for (const listener of group.listeners) tellListener(listener, tellingOf(args), terminal);
-  const input = args.has("no-stdin") ? null : new Input();
-  if (!args.has("keep-open")) {
+async function run(options: ListenCommandOptions, terminal: Terminal): Promise<number> {
+  const { telling, stdin, keepOpen, json } = options;
+  using group = new ListenerGroup(listenOn(options));
+  for (const listener of group.listeners) tellListener(listener, telling, terminal);
+  const input = stdin ? new Input() : null;
+  if (!keepOpen) {
     using conn = await group.next(terminal.signal);
     group.close();
-    await talk(conn, input, args, terminal);
+    await talk(conn, input, options, terminal);
     return 0;
   }
   for (;;) {
     using conn = await group.next(terminal.signal);
     try {
-      await talk(conn, input, args, terminal);
+      await talk(conn, input, options, terminal);
     } catch (error) {
       if (terminal.signal.aborted) throw error;
       // One client that is lost is no reason to turn away the others.
-      reportFailure(error, "mptcp listen", args.has("json"), terminal);
+      reportFailure(error, "mptcp listen", json, terminal);
     }
   }
 }
 
-function listenOn(address: Parameters<typeof listenRange>[0], args: Arguments): MptcpListener[] {
+function listenOn({ address, netns, socket }: ListenCommandOptions): MptcpListener[] {
   try {
-    return listenRange(address, { ...netnsOptions(args.text("netns")), ...socketOptionsOf(args) });
+    return listenRange(address, { ...netns, ...socket });
   } catch (error) {
     if (error instanceof RangeError) throw new UsageError(error.message);
     throw explainRefusal(error);
@@ -97,12 +93,11 @@ function listenOn(address: Parameters<typeof listenRange>[0], args: Arguments): 
 async function talk(
   conn: MptcpConn,
   input: Input | null,
-  args: Arguments,
+  { telling, idle, keepOpen }: ListenCommandOptions,
   terminal: Terminal,
 ): Promise<void> {
-  using log = new ConnectionLog(conn, true, tellingOf(args), terminal);
-  const idle = args.number("timeout", { integer: false });
-  const endsWithPeer = args.has("keep-open") || process.stdin.isTTY === true;
+  using log = new ConnectionLog(conn, true, telling, terminal);
+  const endsWithPeer = keepOpen || process.stdin.isTTY === true;
   const shuttle = new Shuttle(conn, terminal, { input, endsWithPeer, idle });
   try {
     await shuttle.run();

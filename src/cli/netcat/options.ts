@@ -1,13 +1,26 @@
 /**
- * What `connect` and `listen` have in common.
+ * What `connect` and `listen` are told.
  *
  * @module
  */
 
-import { MptcpError, type SocketOptions } from "../../../mod.ts";
-import type { Arguments } from "../args/arguments.ts";
+import {
+  type ConnectMptcpOptions,
+  MptcpError,
+  type ParsedAddress,
+  type SocketOptions,
+} from "../../../mod.ts";
+import { parseOperand, remoteOptions, sourceOptions } from "../args/addresses.ts";
+import { type Arguments, UsageError } from "../args/arguments.ts";
 import type { Option } from "../args/command.ts";
-import { NETNS } from "../args/common_options.ts";
+import { NETNS, type NetnsOptions, readNetnsOptions } from "../args/common_options.ts";
+import {
+  CONNECT_TIMEOUT,
+  type ConnectTimeoutOptions,
+  FAMILY_OPTIONS,
+  readConnectTimeout,
+  withFamily,
+} from "../args/connecting.ts";
 import type { Telling } from "./connection_log.ts";
 
 /** Options of both. */
@@ -18,21 +31,86 @@ export const NETCAT_OPTIONS: readonly Option[] = [
   NETNS,
 ];
 
+/** Options of `connect` alone. */
+export const CONNECT_OPTIONS: readonly Option[] = [
+  CONNECT_TIMEOUT,
+  {
+    name: "timeout",
+    short: "w",
+    value: "SECONDS",
+    summary: "Give up connecting, or a connection where nothing moves",
+  },
+  { name: "source", short: "s", value: "ADDRESS[:PORT]", summary: "Where to connect from" },
+  ...FAMILY_OPTIONS,
+  ...NETCAT_OPTIONS,
+];
+
 /** The paragraphs of the help on what is told, and how. */
 export const TELLING_DETAILS =
   `-v tells on standard error whether it is MPTCP, or why it is TCP, which subflows come and go, and
 how much went over each. --json tells the same as a JSON object on each line there, with an
 "event": "listening", "accepted", "connected", "subflow", "subflow-closed" and "closed".`;
 
-/** Whether and how to tell of connections. */
-export function tellingOf(args: Arguments): Telling {
-  return args.has("json") ? "json" : args.has("verbose") ? "lines" : "nothing";
+/** What both are told. */
+export interface NetcatOptions extends NetnsOptions {
+  /** Whether and how to tell of connections. */
+  readonly telling: Telling;
+  /** Whether to send standard input. */
+  readonly stdin: boolean;
+  /** Seconds without a byte after which a connection is given up. */
+  readonly idle: number | undefined;
+  /** The kernel options that are asked for. */
+  readonly socket: { readonly socketOptions?: SocketOptions };
 }
 
-/** The kernel options that are asked for. */
-export function socketOptionsOf(args: Arguments): { socketOptions?: SocketOptions } {
+/** What `connect` is told. */
+export interface ConnectCommandOptions extends NetcatOptions, ConnectTimeoutOptions {
+  /** Where to connect to, and from. */
+  readonly remote: ConnectMptcpOptions & { readonly hostname: string };
+}
+
+/** What `listen` is told. */
+export interface ListenCommandOptions extends NetcatOptions {
+  /** Where to listen. */
+  readonly address: ParsedAddress;
+  /** Whether to take one connection after the other. */
+  readonly keepOpen: boolean;
+}
+
+function readNetcatOptions(args: Arguments): NetcatOptions {
   const maxSegment = args.number("mss", { min: 1, max: 65535 });
-  return maxSegment === undefined ? {} : { socketOptions: { maxSegment } };
+  const common = readNetnsOptions(args);
+  return {
+    ...common,
+    telling: common.json ? "json" : args.has("verbose") ? "lines" : "nothing",
+    stdin: !args.has("no-stdin"),
+    idle: args.number("timeout", { integer: false }),
+    socket: maxSegment === undefined ? {} : { socketOptions: { maxSegment } },
+  };
+}
+
+/** Reads the command line of `connect`. */
+export function readConnectOptions(args: Arguments): ConnectCommandOptions {
+  const options = readNetcatOptions(args);
+  const timeout = readConnectTimeout(args);
+  return {
+    ...options,
+    connectTimeout: Math.min(timeout.connectTimeout, options.idle ?? Infinity),
+    remote: {
+      ...withFamily(args, remoteOptions(args.operands[0]!)),
+      ...options.netns,
+      ...sourceOptions(args.text("source")),
+      ...options.socket,
+    },
+  };
+}
+
+/** Reads the command line of `listen`. */
+export function readListenOptions(args: Arguments): ListenCommandOptions {
+  const [operand] = args.operands as [string];
+  const address = parseOperand(operand);
+  if (address.port === undefined) throw new UsageError(`"${operand}" has no port to listen on`);
+  return { ...readNetcatOptions(args), address, keepOpen: args.has("keep-open") };
 }
 
 /** An error in the words of the command line where it is about one of {@linkcode NETCAT_OPTIONS}. */

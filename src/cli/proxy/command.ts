@@ -6,12 +6,11 @@
 
 import { once } from "node:events";
 import process from "node:process";
-import { parseAddress } from "../../net/address.ts";
 import { proxyMptcp } from "../../proxy/mod.ts";
-import type { MptcpProxy, ProxyHeaderVersion, ProxyMptcpOptions } from "../../proxy/types.ts";
-import { type Arguments, UsageError } from "../args/arguments.ts";
+import type { MptcpProxy } from "../../proxy/types.ts";
 import type { Command } from "../args/command.ts";
 import { ProxyLog } from "./log.ts";
+import { type ProxyCommandOptions, readProxyOptions } from "./options.ts";
 import { serveStatus } from "./status.ts";
 import type { Terminal } from "../ui/terminal.ts";
 
@@ -93,18 +92,23 @@ a second one ends at once.`,
       summary: 'Then "curl --unix-socket /run/mptcp.sock http://proxy/"',
     },
   ],
-  run: runProxy,
+  run: (args, terminal) => runProxy(readProxyOptions(args), terminal),
 };
 
-async function runProxy(args: Arguments, terminal: Terminal): Promise<number> {
-  const log = new ProxyLog(terminal, { json: args.has("json"), quiet: args.has("quiet") });
-  const proxy = proxyMptcp(readOptions(args, log));
+async function runProxy(options: ProxyCommandOptions, terminal: Terminal): Promise<number> {
+  const log = new ProxyLog(terminal, options);
+  const proxy = proxyMptcp({
+    ...options.proxy,
+    ...(!options.quiet && { onClose: (report) => log.connection(report) }),
+    onBackend: (backend) => log.print({ event: "backend", ...backend }),
+    onError: (error) => log.print({ event: "error", error }),
+  });
   try {
-    await using _status = await serveStatus(args.text("status"), proxy);
+    await using _status = await serveStatus(options.status, proxy);
     using _signals = onCounterSignals(() => log.counters(proxy.stats()));
     for (const front of proxy.fronts) log.print({ event: "listening", ...front });
     if (!terminal.signal.aborted) await once(terminal.signal, "abort");
-    return await drain(proxy, args, log, String(terminal.signal.reason));
+    return await drain(proxy, options, log, String(terminal.signal.reason));
   } finally {
     await proxy.close();
   }
@@ -112,66 +116,14 @@ async function runProxy(args: Arguments, terminal: Terminal): Promise<number> {
 
 async function drain(
   proxy: MptcpProxy,
-  args: Arguments,
+  { drainTimeout }: ProxyCommandOptions,
   log: ProxyLog,
   signal: string,
 ): Promise<number> {
   log.print({ event: "draining", signal, active: proxy.stats().active });
-  const seconds = args.number("drain-timeout", SECONDS);
-  const cut = await proxy.shutdown(seconds === undefined ? {} : { deadline: seconds * 1000 });
+  const cut = await proxy.shutdown(drainTimeout === undefined ? {} : { deadline: drainTimeout });
   log.print({ event: "stopped", cut });
   return cut > 0 ? CUT_OFF : 0;
-}
-
-const SECONDS = { integer: false, max: 1_000_000 };
-
-/** A time in seconds as whole milliseconds. */
-function milliseconds(args: Arguments, name: string): number | undefined {
-  const seconds = args.number(name, SECONDS);
-  return seconds === undefined ? undefined : Math.ceil(seconds * 1000);
-}
-
-function readOptions(args: Arguments, log: ProxyLog): ProxyMptcpOptions {
-  const [front, ...back] = args.operands as [string, ...string[]];
-  const fronts = [front, ...args.texts("front")];
-  for (const address of [...fronts, ...back]) checkAddress(address);
-  const timeout = milliseconds(args, "header-timeout");
-  const given = {
-    tcpBacklog: args.number("backlog", { max: 0x7fffffff }),
-    maxConnections: args.number("max-connections", { min: 1, max: 0x7fffffff }),
-    connectTimeout: milliseconds(args, "connect-timeout"),
-    idleTimeout: milliseconds(args, "idle-timeout"),
-    sendProxy: args.text("proxy-protocol") as ProxyHeaderVersion | undefined,
-  };
-  // Read here, so that a mistake is found before anything listens.
-  args.number("drain-timeout", SECONDS);
-  const maxSegment = args.number("mss", { min: 1, max: 65535 });
-  return {
-    ...withoutUndefined(given),
-    front: fronts,
-    back,
-    reusePort: args.has("reuse-port"),
-    acceptProxy: args.has("accept-proxy") && (timeout === undefined ? true : { timeout }),
-    socketOptions: maxSegment === undefined ? {} : { maxSegment },
-    ...(!args.has("quiet") && { onClose: (report) => log.connection(report) }),
-    onBackend: (backend) => log.print({ event: "backend", ...backend }),
-    onError: (error) => log.print({ event: "error", error }),
-  };
-}
-
-function checkAddress(address: string): void {
-  try {
-    parseAddress(address);
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-}
-
-type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
-
-function withoutUndefined<T extends object>(object: T): Defined<T> {
-  const entries = Object.entries(object).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries) as Defined<T>;
 }
 
 function onCounterSignals(handler: () => void): Disposable {

@@ -9,20 +9,22 @@ import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { connect } from "node:net";
 import process from "node:process";
-import { parseAddress } from "../../net/address.ts";
 import type { MptcpProxy } from "../../proxy/types.ts";
-import { UsageError } from "../args/arguments.ts";
 import { plain } from "./log.ts";
+import type { StatusPlace } from "./options.ts";
 
 /** Serves until it is disposed of; nothing, where there is no place for it. */
 export async function serveStatus(
-  place: string | undefined,
+  place: StatusPlace | null,
   proxy: MptcpProxy,
 ): Promise<AsyncDisposable> {
-  if (place === undefined) return { [Symbol.asyncDispose]: () => Promise.resolve() };
+  if (place === null) return { [Symbol.asyncDispose]: () => Promise.resolve() };
   const server = createServer((request, response) => answer(request, response, proxy));
-  if (place.includes("/")) await listenOnPath(server, place);
-  else await listenOnAddress(server, place);
+  if ("path" in place) await listenOnPath(server, place.path);
+  else {
+    server.listen(place);
+    await once(server, "listening");
+  }
   return {
     async [Symbol.asyncDispose]() {
       server.close();
@@ -71,22 +73,5 @@ async function removeStale(path: string): Promise<void> {
     return;
   } finally {
     socket.destroy();
-  }
-}
-
-async function listenOnAddress(server: Server, place: string): Promise<void> {
-  const { hostname, port, lastPort } = parseStatusAddress(place);
-  if (port === undefined || lastPort !== port) {
-    throw new UsageError(`--status takes one port, or the path of a Unix socket, not "${place}"`);
-  }
-  server.listen({ port, host: hostname || "127.0.0.1" });
-  await once(server, "listening");
-}
-
-function parseStatusAddress(place: string): ReturnType<typeof parseAddress> {
-  try {
-    return parseAddress(place);
-  } catch (error) {
-    throw new UsageError(`--status: ${(error as Error).message}`);
   }
 }

@@ -4,19 +4,17 @@
  * @module
  */
 
-import { readFileSync } from "node:fs";
-import { networkInterfaces } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
-import { parseAddress } from "../../../mod.ts";
-import { type MptcpServer, serveMptcp, type ServeMptcpOptions } from "../../http/mod.ts";
+import { type MptcpServer, serveMptcp } from "../../http/mod.ts";
 import { formatHostPort } from "../../show.ts";
-import type { ListenMode } from "../../types.ts";
-import { type Arguments, UsageError } from "../args/arguments.ts";
 import type { Command } from "../args/command.ts";
+import { LISTEN_MODE_OPTIONS } from "../args/modes.ts";
+import { toJson } from "../ui/json.ts";
 import { interruptedStatus, type Terminal } from "../ui/terminal.ts";
 import { type Access, commonLine, logged } from "./access_log.ts";
 import { serveFolder } from "./file_server.ts";
 import { Folder } from "./folder.ts";
+import { readServeOptions, type ServeCommandOptions } from "./options.ts";
 
 /** The command. */
 export const serve: Command = {
@@ -43,9 +41,7 @@ number of subflows. SIGTERM lets running answers finish, Ctrl-C does not.`,
     { name: "hidden", summary: "Serve what begins with a dot too" },
     { name: "no-listing", summary: "List no folders" },
     { name: "quiet", short: "q", summary: "Print no access log" },
-    { name: "mptcp", summary: "MPTCP where it can be had (default)" },
-    { name: "no-mptcp", summary: "TCP" },
-    { name: "require-mptcp", summary: "Fail if MPTCP cannot be had" },
+    ...LISTEN_MODE_OPTIONS,
   ],
   examples: [
     { line: "serve", summary: "This folder at port 8000" },
@@ -53,25 +49,25 @@ number of subflows. SIGTERM lets running answers finish, Ctrl-C does not.`,
     { line: "serve -l mptcp@*:443 --cert c.pem --key k.pem public", summary: "HTTPS" },
     { line: "serve --json public >access.jsonl", summary: "A log for programs" },
   ],
-  run: runServe,
+  run: (args, terminal) => runServe(readServeOptions(args), terminal),
 };
 
 /** Milliseconds that the last bytes of answers have to go out. */
 const GRACE = 1000;
 
-async function runServe(args: Arguments, terminal: Terminal): Promise<number> {
-  const folder = openFolder(args.operands[0] ?? ".", args.has("hidden"));
+async function runServe(options: ServeCommandOptions, terminal: Terminal): Promise<number> {
+  const { tls, listing, places } = options;
+  const folder = openFolder(options.folder, options.hidden);
   const cut = new AbortController();
   const { signal } = cut;
   // Of the two engines this one keeps the length of a streamed body on both runtimes.
-  const options = { ...readTls(args), engine: "node", onListen: () => {}, signal } as const;
-  const print = printer(args, terminal);
-  const listing = !args.has("no-listing");
+  const common = { ...tls, engine: "node", onListen: () => {}, signal } as const;
+  const print = printer(options, terminal);
   const servers: MptcpServer[] = [];
   const running = new Set<Request>();
   try {
-    for (const place of places(args)) {
-      servers.push(serveMptcp({ ...options, ...place, onError: failed(terminal) }, async (
+    for (const place of places) {
+      servers.push(serveMptcp({ ...common, ...place, onError: failed(terminal) }, async (
         request,
         info,
       ) => {
@@ -87,7 +83,7 @@ async function runServe(args: Arguments, terminal: Terminal): Promise<number> {
     await Promise.all(servers.map((server) => server.shutdown()));
     throw error;
   }
-  for (const server of servers) terminal.warn(bannerLine(server, folder, options.cert));
+  for (const server of servers) terminal.warn(bannerLine(server, folder, tls.cert));
   await aborted(terminal.signal);
   if (terminal.signal.reason === "SIGTERM") await drained(servers, running);
   cut.abort();
@@ -106,72 +102,13 @@ function openFolder(path: string, hidden: boolean): Folder {
   }
 }
 
-function readTls(args: Arguments): { cert?: string; key?: string } {
-  const [cert, key] = [args.text("cert"), args.text("key")];
-  if ((cert === undefined) !== (key === undefined)) {
-    throw new UsageError("--cert and --key go together");
-  }
-  if (cert === undefined) return {};
-  return { cert: readPem("cert", cert), key: readPem("key", key!) };
-}
-
-function readPem(option: string, file: string): string {
-  let text;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(`--${option}: ${(error as Error).message}`);
-  }
-  if (text.includes("-----BEGIN ")) return text;
-  throw new Error(`--${option}: ${file} is not in PEM`);
-}
-
-const MODES: readonly (readonly [option: string, mode: ListenMode])[] = [
-  ["mptcp", "prefer"],
-  ["no-mptcp", "off"],
-  ["require-mptcp", "require"],
-];
-
-/** Where to listen: a port range is several places. */
-function places(args: Arguments): ServeMptcpOptions[] {
-  const chosen = MODES.filter(([option]) => args.has(option));
-  if (chosen.length > 1) {
-    throw new UsageError(`--${chosen[0]![0]} and --${chosen[1]![0]} exclude each other`);
-  }
-  const address = readAddress(args.text("listen") ?? ":8000");
-  const { family, port = 8000, lastPort = port } = address;
-  if (address.mptcp !== "prefer" && chosen.length > 0) {
-    throw new UsageError(`--${chosen[0]![0]}: the address says so itself, by "mptcp@" or "tcp@"`);
-  }
-  const mptcp = chosen[0]?.[1] ?? address.mptcp;
-  const hostname = address.hostname || (family === 4 || !hasIpv6() ? "0.0.0.0" : "::");
-  return Array.from({ length: lastPort - port + 1 }, (_, i) => ({
-    hostname,
-    port: port + i,
-    mptcp,
-    ...(family === 6 && { ipv6Only: true }),
-  }));
-}
-
-function readAddress(text: string): ReturnType<typeof parseAddress> {
-  try {
-    return parseAddress(text);
-  } catch (error) {
-    throw new UsageError(`--listen: ${(error as Error).message}`);
-  }
-}
-
-/** Whether a socket on "::" can be bound, which takes IPv4 too. */
-function hasIpv6(): boolean {
-  return Object.values(networkInterfaces()).some((addresses) =>
-    addresses?.some(({ family }) => family === "IPv6")
-  );
-}
-
 /** What prints the access log; `null` for none. */
-function printer(args: Arguments, terminal: Terminal): ((access: Access) => void) | null {
-  if (args.has("quiet")) return null;
-  return (access) => terminal.print(args.has("json") ? JSON.stringify(access) : commonLine(access));
+function printer(
+  { log, json }: ServeCommandOptions,
+  terminal: Terminal,
+): ((access: Access) => void) | null {
+  if (!log) return null;
+  return (access) => terminal.print(json ? toJson(access) : commonLine(access));
 }
 
 function failed(terminal: Terminal): (error: unknown) => Response {

@@ -1,0 +1,103 @@
+/**
+ * What `mptcp get` is told.
+ *
+ * @module
+ */
+
+import { readFileSync } from "node:fs";
+import type { MptcpMode } from "../../types.ts";
+import { type Arguments, UsageError } from "../args/arguments.ts";
+import { type CommonOptions, readCommonOptions } from "../args/common_options.ts";
+import { type ConnectTimeoutOptions, readConnectTimeout, readFamily } from "../args/connecting.ts";
+import { readMode } from "../args/modes.ts";
+import { StatusError } from "../ui/status_error.ts";
+import { type GetRequest, readRequest } from "./request.ts";
+
+/** What to fetch, how, where to, and what to say about it. */
+export interface GetOptions extends CommonOptions, ConnectTimeoutOptions {
+  /** The request. */
+  readonly request: GetRequest;
+  /** The file to write to; `null` for standard output. */
+  readonly path: string | null;
+  /** Whether anything may go to a terminal. */
+  readonly raw: boolean;
+  /** Whether to go on with what there is of the file. */
+  readonly resume: boolean;
+  /** Whether to tell of the connection, the request and the answer. */
+  readonly verbose: boolean;
+  /** Whether heads go before the body. */
+  readonly include: boolean;
+  /** Whether the head alone is asked for. */
+  readonly head: boolean;
+  /** Whether to follow redirects. */
+  readonly follow: boolean;
+  /** Whether to print no progress and no notes. */
+  readonly silent: boolean;
+  /** Whether to print no errors either. */
+  readonly quiet: boolean;
+  /** Whether an answer of 400 or more is a failure. */
+  readonly fail: boolean;
+  /** Seconds for all of it. */
+  readonly maxTime: number | undefined;
+  /** Which protocol to use. */
+  readonly mptcp: MptcpMode;
+  /** Which addresses to use; `undefined` for both families. */
+  readonly family: 4 | 6 | undefined;
+  /** Certificates of further authorities, in PEM. */
+  readonly caCerts: readonly string[];
+}
+
+/** Reads the command line of `get`, and the files that it names. */
+export function readGetOptions(args: Arguments): GetOptions {
+  const path = readOutput(args);
+  const [head, include, resume] = [args.has("head"), args.has("include"), args.has("continue-at")];
+  const common = readCommonOptions(args);
+  if (common.json && path === null && !head) {
+    throw new UsageError("--json prints on standard output, where the body goes: add -o FILE");
+  }
+  if (resume && (path === null || include)) {
+    throw new UsageError("--continue-at needs a file to go on with: add -o FILE or -O");
+  }
+  return {
+    ...common,
+    ...readConnectTimeout(args),
+    request: readRequest(args),
+    path,
+    raw: args.text("output") === "-",
+    resume,
+    verbose: args.has("verbose"),
+    include,
+    head,
+    follow: args.has("location"),
+    silent: args.has("silent"),
+    quiet: args.has("silent") && !args.has("show-error"),
+    fail: args.has("fail"),
+    maxTime: args.number("max-time", { integer: false }),
+    mptcp: readMode(args),
+    family: readFamily(args),
+    caCerts: readAuthorities(args.text("cacert")),
+  };
+}
+
+function readOutput(args: Arguments): string | null {
+  const path = args.text("output");
+  if (!args.has("remote-name")) return path === undefined || path === "-" ? null : path;
+  if (path !== undefined) throw new UsageError("--output and --remote-name exclude each other");
+  const name = /([^/?#]*)([?#].*)?$/.exec(args.operands[0]!.replace(/^[^:/]+:\/\/[^/]*/, ""))![1]!;
+  if (name === "" || /^\.{1,2}$/.test(name)) {
+    throw new UsageError(`"${args.operands[0]}" ends with no name for a file: use -o FILE`);
+  }
+  return name;
+}
+
+function readAuthorities(file: string | undefined): string[] {
+  if (file === undefined) return [];
+  let text;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new StatusError(77, `--cacert: ${file} cannot be read: ${(error as Error).message}`);
+  }
+  if (text.includes("-----BEGIN CERTIFICATE-----")) return [text];
+  throw new StatusError(77, `--cacert: there is no certificate (PEM) in ${file}`);
+}
