@@ -3,6 +3,7 @@
 //   bun examples/paths.ts [port]
 import process from "node:process";
 import { serveMptcp, type ServeMptcpInfo } from "@multipath/mptcp/http";
+import { ServerSentEventStream } from "@std/http/server-sent-event-stream";
 
 const PAGE = `<!doctype html><meta charset="utf-8"><title>Your paths</title>
 <h1>Your connection</h1><pre id="paths"></pre>
@@ -17,17 +18,16 @@ function describe(info: ServeMptcpInfo): string[] {
 }
 
 function events(info: ServeMptcpInfo): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const encoder = new TextEncoder();
   let timer: ReturnType<typeof setInterval>;
-  return new ReadableStream({
+  const messages = new ReadableStream<{ data: string }>({
     start(controller) {
-      const send = () =>
-        controller.enqueue(encoder.encode(`data: ${JSON.stringify(describe(info))}\n\n`));
+      const send = () => controller.enqueue({ data: JSON.stringify(describe(info)) });
       send();
       timer = setInterval(send, 1000);
     },
     cancel: () => clearInterval(timer),
   });
+  return messages.pipeThrough(new ServerSentEventStream());
 }
 
 const port = Number(process.argv[2] ?? 5004);

@@ -279,7 +279,7 @@ for (
     [["http://[::1"], 3, "is not a URL"],
     [["-d", "@/nosuch", "http://127.0.0.1/"], 26, "/nosuch cannot be read"],
     [["--cacert", "/etc/passwd", "https://127.0.0.1/"], 77, "no certificate"],
-    [["--mptcp", "--no-mptcp", "x"], 2, "exclude each other"],
+    [["--mptcp=require", "--no-mptcp", "x"], 2, "exclude each other"],
     [["-O", "http://127.0.0.1/"], 2, "use -o FILE"],
     [["-I", "-d", "x", "http://127.0.0.1/"], 2, "HEAD has no body"],
     [["--json", "http://127.0.0.1/"], 2, "add -o FILE"],

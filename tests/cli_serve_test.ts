@@ -1,8 +1,9 @@
 import { Buffer } from "node:buffer";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { serveDir } from "@std/http/file-server";
 import { mkdirSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { connectMptcp, listenMptcp, mptcpSupport } from "../mod.ts";
+import { serveFolder } from "../src/cli/serve/file_server.ts";
+import { Folder } from "../src/cli/serve/folder.ts";
 import { createMptcpClient } from "../src/http/mod.ts";
 import { createSigned, noCertificate } from "./certificate.ts";
 import { mptcp } from "./cli.ts";
@@ -173,19 +174,20 @@ test("nothing leads out of the folder, or to what is hidden, unless that is aske
   assertEquals((await ask(open.port, "/sub%20dir/")).status, 404);
 });
 
-test("serveDir answers by the files of a folder, and lists it where that is asked for", async () => {
+test("a folder is answered by its index.html or its list, as far as that is asked for", async () => {
   using site = createSite();
-  const fsRoot = site.path;
-  const answer = (path: string, options = {}) =>
-    serveDir(new Request(`http://localhost${path}`), { fsRoot, ...options });
+  const folder = new Folder(site.path);
+  const answer = (path: string, options = {}, at = folder) =>
+    serveFolder(new Request(`http://localhost${path}`), at, { listing: false, ...options });
   assertEquals(await (await answer("/a.txt")).text(), "hello\n");
   assertEquals(await (await answer("/home/")).text(), "<p>home</p>");
   assertEquals((await answer("/")).status, 404);
-  assertStringIncludes(await (await answer("/", { showDirListing: true })).text(), "a.txt");
-  const listed = await answer("/home/", { showDirListing: true, showIndex: false });
+  assertStringIncludes(await (await answer("/", { listing: true })).text(), "a.txt");
+  const listed = await answer("/home/", { listing: true, index: false });
   assertStringIncludes(await listed.text(), "index.html");
   assertEquals((await answer("/.git/config")).status, 404);
-  assertEquals(await (await answer("/.git/config", { showDotfiles: true })).text(), "secret");
+  const all = new Folder(site.path, { hidden: true });
+  assertEquals(await (await answer("/.git/config", {}, all)).text(), "secret");
 });
 
 test("the access log has the protocol and the subflows of each answer", {
@@ -310,8 +312,8 @@ for (
     [["--cert", "x"], 2, "--cert and --key go together"],
     [["--cert", "/nosuch", "--key", "x"], 1, "--cert: "],
     [["--cert", "/etc/passwd", "--key", "x"], 1, "--cert: /etc/passwd is not in PEM"],
-    [["--mptcp", "--no-mptcp"], 2, "--mptcp and --no-mptcp exclude each other"],
-    [["--no-mptcp", "-l", "mptcp@:0"], 2, "the address says so itself"],
+    [["--mptcp=prefer", "--no-mptcp"], 2, "--mptcp and --no-mptcp exclude each other"],
+    [["--no-mptcp", "-l", "mptcp@:0"], 2, "the address has a prefix"],
     [["a", "b"], 2, '"b" is one argument too many'],
   ] as const
 ) {

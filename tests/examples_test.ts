@@ -319,12 +319,12 @@ test("the example of paths sends a visitor their own paths, time and again", {
   await writeAll(conn, bytesOf("GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n"));
   let text = "";
   const buf = new Uint8Array(4096);
-  while (text.split("data: ").length < 3) {
+  while (text.split("data:").length < 3) {
     const count = await conn.read(buf);
     text += new TextDecoder().decode(buf.subarray(0, count ?? 0));
     assert(count !== null, text);
   }
-  const [, first] = /data: (.*)/.exec(text)!;
+  const [, first] = /data:(.*)/.exec(text)!;
   const [verdict, path] = JSON.parse(first!) as string[];
   assertEquals(verdict, "You are using mptcp.");
   assert(/^path from 127\.0\.0\.1, round trip \d+\.\d ms$/.test(path!), path);

@@ -8,10 +8,12 @@ import {
   isPrefixUnaryExpression,
   isPropertyAccessExpression,
   isStringLiteral,
+  isTypeReferenceNode,
   type Node,
   type SourceFile,
   SyntaxKind,
 } from "typescript/unstable/ast";
+import { Arguments } from "../src/cli/args/arguments.ts";
 import { test } from "./harness.ts";
 import { importsOf, locate, nodesOf, parseSources } from "./sources.ts";
 
@@ -252,4 +254,32 @@ function comparesErrno(node: Node): boolean {
 test("only ffi has offsets, constants of C and errno numbers", () => {
   assertEquals(placesOf(aboveFfi, namesOffsetOrConstant), []);
   assertEquals(placesOf(aboveFfi, comparesErrno), []);
+});
+
+/** Where command lines are read: the parser, the program, and the door of each command. */
+const DOORS = /^src\/cli\/(args\/\w+|mod|[a-z]+\/([a-z]+_)?options)\.ts$/;
+
+/** A look at the arguments of a command line: `args.has("json")`, `args.operands`. */
+function readsArguments(node: Node): boolean {
+  return isPropertyAccessExpression(node) && isIdentifier(node.expression) &&
+    node.expression.text === "args" && ARGUMENT_MEMBERS.has(node.name.text);
+}
+
+const ARGUMENT_MEMBERS: ReadonlySet<string> = new Set(
+  Object.getOwnPropertyNames(
+    Arguments.prototype,
+  ).filter((name) => name !== "constructor").concat("operands"),
+);
+
+test("only the options.ts of a command looks at its arguments", () => {
+  const inside = [...sources].filter(([path]) => /^src\/cli\//.test(path) && !DOORS.test(path));
+  assertEquals(placesOf(inside, readsArguments), []);
+  const doors = [...sources].filter(([path]) => DOORS.test(path));
+  assert(placesOf(doors, readsArguments).length > 50);
+  const keeps = placesOf(
+    inside,
+    (node) => isTypeReferenceNode(node) && node.getText() === "Arguments",
+  );
+  // The description of a command says what it is run with.
+  assertEquals(keeps, []);
 });

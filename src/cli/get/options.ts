@@ -11,7 +11,8 @@ import { type CommonOptions, readCommonOptions } from "../args/common_options.ts
 import { type ConnectTimeoutOptions, readConnectTimeout, readFamily } from "../args/connecting.ts";
 import { readMode } from "../args/modes.ts";
 import { StatusError } from "../ui/status_error.ts";
-import { type GetRequest, readRequest } from "./request.ts";
+import type { GetRequest } from "./request.ts";
+import { readRequest } from "./request_options.ts";
 
 /** What to fetch, how, where to, and what to say about it. */
 export interface GetOptions extends CommonOptions, ConnectTimeoutOptions {

@@ -5,7 +5,6 @@
  */
 
 import { MptcpPathManager } from "../../path_manager/mod.ts";
-import type { Arguments } from "../args/arguments.ts";
 import type { Command } from "../args/command.ts";
 import { NETNS, netnsOptions } from "../args/common_options.ts";
 import { eventLine } from "./event_line.ts";
@@ -54,11 +53,10 @@ interface, endpoint and role, fallbacks by reason, and the kernel's counters.`,
     { line: "monitor --web", summary: "Watch in a browser" },
     { line: "monitor --metrics 0.0.0.0:9584", summary: "Let Prometheus scrape this machine" },
   ],
-  run,
+  run: (args, terminal) => run(monitorOptions(args, terminal), terminal),
 };
 
-async function run(args: Arguments, terminal: Terminal): Promise<number> {
-  const options = monitorOptions(args, terminal);
+async function run(options: MonitorOptions, terminal: Terminal): Promise<number> {
   switch (options.view) {
     case "web":
       return await serveUntilSignal(

@@ -5,6 +5,7 @@
  */
 
 import { createFileResponse } from "@remix-run/response/file";
+import { STATUS_CODE, STATUS_TEXT } from "@std/http/status";
 import { type Entry, type Folder, partsOf } from "./folder.ts";
 import { listingPage } from "./listing.ts";
 import { OpenFile } from "./open_file.ts";
@@ -24,11 +25,11 @@ export async function serveFolder(
   { index = true, listing = true }: ServeFolderOptions = {},
 ): Promise<Response> {
   if (request.method !== "GET" && request.method !== "HEAD") {
-    return answer(request, 405, "Method Not Allowed", { allow: "GET, HEAD" });
+    return refusal(request, STATUS_CODE.MethodNotAllowed, { allow: "GET, HEAD" });
   }
   const { pathname, search } = new URL(request.url);
   const parts = partsOf(pathname);
-  if (parts === null) return answer(request, 400, "Bad Request");
+  if (parts === null) return refusal(request, STATUS_CODE.BadRequest);
   const entry = await folder.find(parts);
   const isFolder = entry?.stats.isDirectory() ?? false;
   if (entry === null || (!isFolder && pathname.endsWith("/"))) return notFound(request);
@@ -36,12 +37,12 @@ export async function serveFolder(
   if (!pathname.endsWith("/")) {
     // Made anew: of "//host" a browser would make another server.
     const location = `/${parts.map((part) => `${encodeURIComponent(part)}/`).join("")}${search}`;
-    return answer(request, 301, "Moved Permanently", { location });
+    return refusal(request, STATUS_CODE.MovedPermanently, { location });
   }
   const page = index ? await folder.find([...parts, "index.html"]) : null;
   if (page?.stats.isFile()) return await serveFile(request, page);
   if (!listing) return notFound(request);
-  return answer(request, 200, listingPage(parts, await folder.list(parts)), {
+  return answer(request, STATUS_CODE.OK, listingPage(parts, await folder.list(parts)), {
     "content-type": "text/html; charset=utf-8",
   });
 }
@@ -68,7 +69,16 @@ function withOneRange(request: Request, size: number): Request {
 }
 
 function notFound(request: Request): Response {
-  return answer(request, 404, "Not Found");
+  return refusal(request, STATUS_CODE.NotFound);
+}
+
+/** An answer that says no more than its status. */
+function refusal(
+  request: Request,
+  status: number,
+  headers: Record<string, string> = {},
+): Response {
+  return answer(request, status, `${STATUS_TEXT[status]}\n`, headers);
 }
 
 function answer(
@@ -77,7 +87,7 @@ function answer(
   text: string,
   headers: Record<string, string> = {},
 ): Response {
-  const body = new TextEncoder().encode(status === 200 ? text : `${text}\n`);
+  const body = new TextEncoder().encode(text);
   return new Response(request.method === "HEAD" ? null : body, {
     status,
     headers: {
