@@ -80,9 +80,12 @@ test("a real Prometheus scrapes the metrics", {
   try {
     const query = `http://127.0.0.1:${port}/api/v1/query?query=sum(mptcp_connections)`;
     for (;;) {
-      const answer = await fetch(query).then((response) => response.json(), () => null) as
-        | { data?: { result?: { value: [number, string] }[] } }
-        | null;
+      // At its start it refuses connections, then answers 503.
+      const answer = await fetch(query)
+        .then((response) => response.json())
+        .catch(() => null) as
+          | { data?: { result?: { value: [number, string] }[] } }
+          | null;
       const value = Number(answer?.data?.result?.[0]?.value[1] ?? 0);
       if (value >= 2) break;
       await delay(50);

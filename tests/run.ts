@@ -11,7 +11,9 @@
  * @module
  */
 
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -82,10 +84,12 @@ function allowCongestion(): () => void {
 
 /**
  * A command in a namespace of its own: loopback is up, `ip netns` has names of its own, and host names
- * come from /etc/hosts alone, because no name server can be reached.
+ * come from /etc/hosts alone, because no name server can be reached. It has a /tmp of its own: examples
+ * write to fixed paths there.
  */
-function inNamespace(command: readonly string[]): string[] {
+function inNamespace(command: readonly string[], folder: string): string[] {
   const script = [
+    'mount --bind "$1" /tmp && shift',
     "mkdir -p /run/netns && mount -t tmpfs none /run/netns",
     'sed "s/^hosts:.*/hosts: files/" /etc/nsswitch.conf > /run/netns/.nsswitch',
     "mount --bind /run/netns/.nsswitch /etc/nsswitch.conf && rm /run/netns/.nsswitch",
@@ -93,7 +97,7 @@ function inNamespace(command: readonly string[]): string[] {
     'echo "$CONGESTION" > /proc/sys/net/ipv4/tcp_congestion_control',
     'exec "$@"',
   ].join("\n");
-  return ["unshare", "--net", "--mount", "sh", "-ec", script, "sh", ...command];
+  return ["unshare", "--net", "--mount", "sh", "-ec", script, "sh", folder, ...command];
 }
 
 function commandOf(name: Runtime): string[] {
@@ -108,9 +112,17 @@ async function testOn(name: Runtime): Promise<Totals> {
   if (name === "bun" && !existsSync(BUN)) {
     throw new Error("Bun is not installed: run `deno install`");
   }
-  const command = commandOf(name);
-  const [status, output] = await runTeed(name, isolated ? inNamespace(command) : command);
-  return name === "deno" ? totalsOfDeno(status, output) : totalsOfBun(status, output);
+  const folder = mkdtempSync(join(tmpdir(), "mptcp-suite-"));
+  try {
+    const command = commandOf(name);
+    const [status, output] = await runTeed(
+      name,
+      isolated ? inNamespace(command, folder) : command,
+    );
+    return name === "deno" ? totalsOfDeno(status, output) : totalsOfBun(status, output);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 function totalsOfDeno(status: number, output: string): Totals {
