@@ -141,6 +141,24 @@ export function unsupportedError(message: string): MptcpError {
   return new MptcpError(message, { name: "NotSupported", code: "ERR_UNSUPPORTED" });
 }
 
+/** Failures after which there is no connection any more. The kernel tells each of them once. */
+const BREAKS: ReadonlySet<number> = new Set([
+  ERRNO.ECONNRESET,
+  ERRNO.ECONNABORTED,
+  ERRNO.ETIMEDOUT,
+  ERRNO.EHOSTUNREACH,
+  ERRNO.ENETUNREACH,
+  ERRNO.EHOSTDOWN,
+  ERRNO.ENETDOWN,
+  ERRNO.EPROTO,
+  ERRNO.ENOTCONN,
+]);
+
+/** Whether a read or write that failed with this errno says that its connection is no more. */
+export function breaksConnection(errno: number): boolean {
+  return BREAKS.has(errno);
+}
+
 /** What this machine is short of, and may have again soon. */
 const SHORTAGES: ReadonlySet<number | undefined> = new Set([
   ERRNO.EMFILE,

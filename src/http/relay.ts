@@ -4,16 +4,10 @@
  * @module
  */
 
+import { copy } from "../net/copy.ts";
 import { resetOnClose } from "../poll/socket.ts";
 import type { Stream } from "../poll/fd.ts";
 import type { MptcpConn } from "../types.ts";
-
-const BUFFER_SIZE = 64 * 1024;
-
-interface Duplex {
-  read(buf: Uint8Array): Promise<number | null>;
-  write(buf: Uint8Array): Promise<number>;
-}
 
 /** The connection that `fetch` is to have. */
 export interface Remote {
@@ -32,6 +26,7 @@ export class Relay {
   readonly #remote: Remote;
   readonly #conn: MptcpConn;
   #isOneWay = false;
+  #isAccepted = false;
 
   constructor(local: Stream, remote: Remote) {
     this.#local = local;
@@ -60,43 +55,33 @@ export class Relay {
   }
 
   async #carryRequests(): Promise<void> {
-    const buf = new Uint8Array(BUFFER_SIZE);
-    for (;;) {
-      const count = await this.#local.read(buf).catch(() => null);
-      // HTTP clients do not half-close: nobody is there to have an answer.
-      if (count === null) return this.close();
-      try {
-        await this.#write(this.#conn, buf.subarray(0, count));
-      } catch {
-        // A server that wants no more of a request may have answered it.
-        this.#isOneWay = true;
-        return;
-      }
-    }
+    const failure = await copy(this.#local, this.#conn, { onWritten: this.#onBytes });
+    // A server that wants no more of a request may have answered it.
+    if (failure?.side === "destination") this.#isOneWay = true;
+    // HTTP clients do not half-close: nobody is there to have an answer.
+    else this.close();
   }
 
   async #carryAnswers(): Promise<void> {
-    const buf = new Uint8Array(BUFFER_SIZE);
-    for (let isFirst = true;; isFirst = false) {
-      let count;
-      try {
-        count = await this.#conn.read(buf);
-      } catch {
-        return this.#reset();
-      }
-      if (isFirst && !this.#remote.isAcceptable()) return this.#reset();
-      if (count === null) return await this.#end();
-      try {
-        await this.#write(this.#local, buf.subarray(0, count));
-      } catch {
-        return this.close();
-      }
-    }
+    const failure = await copy(this.#conn, this.#local, {
+      onRead: this.#onAnswer,
+      onWritten: this.#onBytes,
+    });
+    if (failure?.side === "source") return this.#reset();
+    if (failure?.side === "destination") return this.close();
+    if (!this.#isAcceptable()) return this.#reset();
+    await this.#end();
   }
 
-  async #write(to: Duplex, bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.byteLength;) at += await to.write(bytes.subarray(at));
-    this.#remote.onBytes();
+  readonly #onBytes = (): void => this.#remote.onBytes();
+
+  readonly #onAnswer = (): void => {
+    if (!this.#isAcceptable()) throw new Error("not acceptable");
+  };
+
+  /** Asks once, when the server has answered or ended. */
+  #isAcceptable(): boolean {
+    return this.#isAccepted ||= this.#remote.isAcceptable();
   }
 
   /** The server has ended its answers. */

@@ -12,10 +12,9 @@ import type { MptcpInfo } from "../kernel/info_types.ts";
 import type { Origin } from "../policy/fallback.ts";
 import { localSockaddr, setIntOption, toNetAddr } from "../poll/socket.ts";
 import type { Stream } from "../poll/fd.ts";
-import { ConnStreams } from "./streams.ts";
+import { ConnStreams, notBytes } from "./streams.ts";
 import { readSubflows } from "../kernel/subflows.ts";
 import { readTcpInfo } from "../kernel/tcp_info.ts";
-import { show } from "../show.ts";
 import type { Fallback, MptcpConn, NetAddr, Protocol, Subflow } from "../types.ts";
 
 /** {@linkcode MptcpConn} on a descriptor of this process. */
@@ -175,9 +174,4 @@ export class Conn implements MptcpConn {
       finish: () => this[Symbol.dispose](),
     });
   }
-}
-
-/** For what is given instead of bytes. */
-export function notBytes(value: unknown): TypeError {
-  return new TypeError(`Expected a Uint8Array, got ${show(value)}`);
 }

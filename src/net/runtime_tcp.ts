@@ -8,10 +8,9 @@ import { runtimeTcp } from "../../ffi/runtime.ts";
 import { parseIp } from "../../ffi/linux/sockaddr.ts";
 import { describeFailure, type TcpAddr, type TcpConn, type TcpListener } from "../../ffi/tcp.ts";
 import { AcceptIterator } from "./accept_iterator.ts";
-import { notBytes } from "./conn.ts";
-import { closedError, MptcpError, unsupportedError } from "../error.ts";
+import { breaksConnection, closedError, MptcpError, unsupportedError } from "../error.ts";
 import type { ConnectRequest, ListenRequest } from "./request.ts";
-import { ConnStreams } from "./streams.ts";
+import { ConnStreams, notBytes } from "./streams.ts";
 import { formatHostPort } from "../show.ts";
 import type { MptcpInfo } from "../kernel/info_types.ts";
 import type {
@@ -180,6 +179,10 @@ class RuntimeConn implements MptcpConn {
   readonly fallback: Fallback;
   readonly #tcp: TcpConn;
   #closed = false;
+  /** What broke the connection. */
+  #failure: Error | null = null;
+  /** The peer's end of the stream has been read. */
+  #hasEnded = false;
   #streams: ConnStreams | null = null;
 
   constructor(tcp: TcpConn, { noDelay = true, keepAlive }: SocketOptions, fallback: Fallback) {
@@ -200,9 +203,11 @@ class RuntimeConn implements MptcpConn {
     this.#assertOpen();
     if (p.byteLength === 0) return 0;
     try {
-      return await this.#tcp.read(p);
+      const count = await this.#tcp.read(p);
+      if (count === null) this.#end();
+      return count;
     } catch (error) {
-      throw toMptcpError(error, { operation: "read" });
+      throw this.#judge(error, "read");
     }
   }
 
@@ -213,7 +218,7 @@ class RuntimeConn implements MptcpConn {
     try {
       return await this.#tcp.write(p);
     } catch (error) {
-      throw toMptcpError(error, { operation: "write" });
+      throw this.#judge(error, "write");
     }
   }
 
@@ -277,6 +282,21 @@ class RuntimeConn implements MptcpConn {
 
   #assertOpen(): void {
     if (this.#closed) throw closedError();
+  }
+
+  /** After a failure that a write was told of this is not the end of the stream. */
+  #end(): void {
+    if (this.#failure !== null && !this.#hasEnded) throw this.#failure;
+    this.#hasEnded = true;
+  }
+
+  /** Remembers what broke the connection, and tells it ever after. */
+  #judge(error: unknown, operation: string): unknown {
+    const failure = toMptcpError(error, { operation });
+    if (failure instanceof MptcpError && breaksConnection(failure.errno ?? 0)) {
+      this.#failure ??= failure;
+    }
+    return this.#failure ?? failure;
   }
 
   #asStreams(): ConnStreams {

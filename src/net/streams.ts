@@ -4,23 +4,53 @@
  * @module
  */
 
+import { show } from "../show.ts";
+import { BlockSize, copy, type Reader, writeAll, type Writer } from "./copy.ts";
+
 /** What the streams need of a connection. */
-export interface ByteChannel {
-  read(p: Uint8Array): Promise<number | null>;
-  write(p: Uint8Array): Promise<number>;
+export interface ByteChannel extends Reader, Writer {
   /** Closes the connection unless it is closed. */
   finish(): void;
 }
 
+/** The connection underneath both streams, and what broke it. */
+class Channel implements Reader, Writer {
+  readonly #channel: ByteChannel;
+  #failure: { readonly error: unknown } | null = null;
+
+  constructor(channel: ByteChannel) {
+    this.#channel = channel;
+  }
+
+  read(p: Uint8Array): Promise<number | null> {
+    return this.#channel.read(p);
+  }
+
+  write(p: Uint8Array): Promise<number> {
+    return this.#channel.write(p);
+  }
+
+  finish(): void {
+    this.#channel.finish();
+  }
+
+  /** Closes the connection, and gives the error that is to be told: that which came first. */
+  fail(error: unknown): unknown {
+    this.#failure ??= { error };
+    this.#channel.finish();
+    return this.#failure.error;
+  }
+}
+
 /** The streams of one connection, each made when it is first asked for. */
 export class ConnStreams {
-  readonly #channel: ByteChannel;
+  readonly #channel: Channel;
   #readable: ReadableStream<Uint8Array<ArrayBuffer>> | null = null;
   #writable: WritableStream<Uint8Array<ArrayBufferLike>> | null = null;
 
   /** Neither stream exists yet. */
   constructor(channel: ByteChannel) {
-    this.#channel = channel;
+    this.#channel = new Channel(channel);
   }
 
   /** The incoming bytes. */
@@ -39,29 +69,24 @@ export class ConnStreams {
   }
 }
 
-/** Bytes asked for at a time when the consumer brings no buffer of its own: at least, at most. */
-const MIN_CHUNK = 2 * 1024;
-const MAX_CHUNK = 64 * 1024;
-
 /** What a pipe leaves to the stream: bytes that it could not write, or why it could not read. */
 type Remains = { readonly bytes: Uint8Array } | { readonly error: unknown };
 
 /**
  * The incoming bytes. Each pull is one read, so what the consumer does not take stays in the kernel
- * and slows the sender down. Buffers are as large as the last reads suggest: to make large ones takes
- * longer than to read a small message.
+ * and slows the sender down.
  */
 class ConnSource implements UnderlyingByteSource {
   readonly type = "bytes";
-  readonly #channel: ByteChannel;
+  readonly #channel: Channel;
   readonly #onEnd: () => void;
+  readonly #blockSize = new BlockSize();
   #controller: ReadableByteStreamController | null = null;
   #isPulling = false;
-  #chunkSize = MIN_CHUNK;
   #remains: Remains | null = null;
 
   /** `onEnd` is called at the end of the stream. */
-  constructor(channel: ByteChannel, onEnd: () => void) {
+  constructor(channel: Channel, onEnd: () => void) {
     this.#channel = channel;
     this.#onEnd = onEnd;
   }
@@ -73,14 +98,13 @@ class ConnSource implements UnderlyingByteSource {
   async pull(controller: ReadableByteStreamController): Promise<void> {
     // Bun before 1.4 has `undefined` for none.
     const request = controller.byobRequest ?? null;
-    const buf = request === null ? new Uint8Array(this.#chunkSize) : viewOf(request.view!);
+    const buf = request === null ? new Uint8Array(this.#blockSize.value) : viewOf(request.view!);
     let count;
     this.#isPulling = true;
     try {
       count = this.#remains === null ? await this.#channel.read(buf) : this.#takeRemains(buf);
     } catch (error) {
-      this.#channel.finish();
-      throw error;
+      throw this.#channel.fail(error);
     } finally {
       this.#isPulling = false;
     }
@@ -89,7 +113,7 @@ class ConnSource implements UnderlyingByteSource {
       controller.close();
       request?.respond(0);
     } else if (request === null) {
-      this.#learn(count);
+      this.#blockSize.learn(count);
       controller.enqueue(buf.subarray(0, count));
     } else {
       request.respond(count);
@@ -107,23 +131,11 @@ class ConnSource implements UnderlyingByteSource {
 
   /** Carries bytes to a sink until there are no more, or one of both fails, which the streams tell. */
   async carry(sink: ConnSink): Promise<void> {
-    let buf = new Uint8Array(this.#chunkSize);
-    let unwritten: Uint8Array | null = null;
-    try {
-      for (;;) {
-        const count = await this.#channel.read(buf);
-        if (count === null) return;
-        unwritten = count === buf.byteLength ? buf : buf.subarray(0, count);
-        const written = await sink.channel.write(unwritten);
-        if (written < count) await writeAll(sink.channel, unwritten.subarray(written));
-        unwritten = null;
-        this.#learn(count);
-        if (buf.byteLength !== this.#chunkSize) buf = new Uint8Array(this.#chunkSize);
-      }
-    } catch (error) {
-      this.#remains = unwritten === null ? { error } : { bytes: unwritten };
-      if (unwritten !== null) sink.failure = { error };
-    }
+    const failure = await copy(this.#channel, sink.channel, { blockSize: this.#blockSize });
+    if (failure === null) return;
+    const { side, error, unwritten } = failure;
+    this.#remains = side === "source" ? { error } : { bytes: unwritten };
+    if (side === "destination") sink.failure = { error };
   }
 
   #takeRemains(buf: Uint8Array): number {
@@ -135,22 +147,15 @@ class ConnSource implements UnderlyingByteSource {
     this.#remains = isAll ? null : { bytes: remains.bytes.subarray(bytes.byteLength) };
     return bytes.byteLength;
   }
-
-  /** Follows the size of what comes. */
-  #learn(count: number): void {
-    const size = this.#chunkSize;
-    if (count === size) this.#chunkSize = Math.min(size * 4, MAX_CHUNK);
-    else if (count < size / 8) this.#chunkSize = Math.max(size / 2, MIN_CHUNK);
-  }
 }
 
 /** The outgoing bytes. Each chunk is written whole before the next is asked for. */
 class ConnSink implements UnderlyingSink<Uint8Array<ArrayBufferLike>> {
-  readonly channel: ByteChannel;
+  readonly channel: Channel;
   /** Why a pipe could not write: the stream's next write tells. */
   failure: { readonly error: unknown } | null = null;
 
-  constructor(channel: ByteChannel) {
+  constructor(channel: Channel) {
     this.channel = channel;
   }
 
@@ -165,8 +170,7 @@ class ConnSink implements UnderlyingSink<Uint8Array<ArrayBufferLike>> {
       if (this.failure !== null) throw this.failure.error;
       await writeAll(this.channel, bytesOf(chunk));
     } catch (error) {
-      this.channel.finish();
-      throw error;
+      throw this.channel.fail(error);
     }
   }
 
@@ -218,21 +222,19 @@ function isFresh(destination: WritableStream): boolean {
   return desiredSize === 1;
 }
 
-async function writeAll(channel: ByteChannel, bytes: Uint8Array): Promise<void> {
-  let written = await channel.write(bytes);
-  while (written < bytes.byteLength) {
-    written += await channel.write(bytes.subarray(written));
-  }
-}
-
 function viewOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array<ArrayBuffer> {
   return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 }
 
-/** The bytes of what a web stream may carry; anything else is left for `write` to refuse. */
+/** The bytes of what a web stream may carry. Throws a `TypeError` for anything else. */
 function bytesOf(chunk: unknown): Uint8Array {
   if (chunk instanceof Uint8Array) return chunk;
   if (chunk instanceof ArrayBuffer) return new Uint8Array(chunk);
-  if (!ArrayBuffer.isView(chunk)) return chunk as Uint8Array;
+  if (!ArrayBuffer.isView(chunk)) throw notBytes(chunk);
   return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+}
+
+/** For what is given instead of bytes. */
+export function notBytes(value: unknown): TypeError {
+  return new TypeError(`Expected a Uint8Array, got ${show(value)}`);
 }

@@ -4,10 +4,9 @@
  * @module
  */
 
+import { copy, writeAll } from "../net/copy.ts";
 import type { MptcpConn } from "../types.ts";
 import type { Outcome, Relay, RelayJob, SideName } from "./relay.ts";
-
-const BUFFER_SIZE = 64 * 1024;
 
 /** One way through the relay. */
 interface Way {
@@ -42,29 +41,20 @@ export class PortableRelay implements Relay {
   }
 
   async #carry({ from, to, source, destination }: Way): Promise<void> {
-    const buf = new Uint8Array(BUFFER_SIZE);
-    let side = destination;
+    const { head } = this.#job;
+    const onWritten = () => this.#job.onProgress();
     try {
-      if (source === "client") await this.#write(to, this.#job.head);
-      for (;;) {
-        side = source;
-        const count = await from.read(buf);
-        side = destination;
-        if (count === null) break;
-        this.#job.onBytes(source, count);
-        await this.#write(to, buf.subarray(0, count));
-      }
-      this.#job.onEnd();
-      await to.closeWrite();
+      if (source === "client") await writeAll(to, head, onWritten);
     } catch (error) {
-      this.stop({ side, error });
+      return this.stop({ side: destination, error });
     }
-  }
-
-  async #write(to: MptcpConn, bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.byteLength;) {
-      at += await to.write(bytes.subarray(at));
-      this.#job.onProgress();
+    const onRead = (count: number) => this.#job.onBytes(source, count);
+    const failure = await copy(from, to, { onRead, onWritten });
+    if (failure !== null) {
+      const side = failure.side === "source" ? source : destination;
+      return this.stop({ side, error: failure.error });
     }
+    this.#job.onEnd();
+    await to.closeWrite().catch((error) => this.stop({ side: destination, error }));
   }
 }

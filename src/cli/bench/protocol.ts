@@ -5,6 +5,7 @@
  * @module
  */
 
+import { writeAll } from "../../net/copy.ts";
 import type { MptcpConn } from "../../types.ts";
 
 /** The first member of every first line, and the version of what is said. */
@@ -69,7 +70,7 @@ export class Lines {
   /** Writes a value. */
   async send(value: unknown): Promise<void> {
     const bytes = new TextEncoder().encode(`${JSON.stringify(value)}\n`);
-    for (let at = 0; at < bytes.byteLength;) at += await this.conn.write(bytes.subarray(at));
+    await writeAll(this.conn, bytes);
   }
 
   /**

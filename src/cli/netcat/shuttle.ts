@@ -5,6 +5,7 @@
  */
 
 import { type MptcpConn, MptcpError } from "../../../mod.ts";
+import { copy, writeAll } from "../../net/copy.ts";
 import type { Input } from "./input.ts";
 import type { Terminal } from "../ui/terminal.ts";
 
@@ -23,8 +24,6 @@ export interface Totals {
   sent: number;
   received: number;
 }
-
-const BUFFER_LENGTH = 64 * 1024;
 
 /** Moves bytes until both directions have ended. Each side waits where the other is slow. */
 export class Shuttle {
@@ -72,29 +71,33 @@ export class Shuttle {
   }
 
   async #send(input: Input): Promise<void> {
+    const onWritten = (count: number) => {
+      this.totals.sent += count;
+      this.#touch();
+    };
     for (;;) {
       const chunk = await input.next();
       if (chunk === "released") return;
       if (chunk === null) break;
-      for (let at = 0; at < chunk.byteLength;) {
-        const count = await this.#conn.write(chunk.subarray(at));
-        at += count;
-        this.totals.sent += count;
-        this.#touch();
-      }
+      await writeAll(this.#conn, chunk, onWritten);
     }
     await this.#conn.closeWrite();
   }
 
   async #receive(): Promise<void> {
-    const buf = new Uint8Array(BUFFER_LENGTH);
-    for (;;) {
-      const count = await this.#conn.read(buf);
-      if (count === null) return;
-      await this.#terminal.write(buf.subarray(0, count));
+    const terminal = this.#terminal;
+    const output = {
+      async write(bytes: Uint8Array): Promise<number> {
+        await terminal.write(bytes);
+        return bytes.byteLength;
+      },
+    };
+    const onWritten = (count: number) => {
       this.totals.received += count;
       this.#touch();
-    }
+    };
+    const failure = await copy(this.#conn, output, { onWritten });
+    if (failure !== null) throw failure.error;
   }
 
   /** Has patience anew. */
