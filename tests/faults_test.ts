@@ -102,13 +102,38 @@ test("accept goes on after connections that failed before they were accepted", a
   assert(pair.server.fd >= 0);
 });
 
-test("an error on a connection is given once and by name", async () => {
+test("an error that breaks a connection is given by name, to all that read and write", async () => {
   using pair = await connectedPair();
   using _ = stubLibc({ recv: () => -ERRNO.ETIMEDOUT, send: () => -ERRNO.EPIPE });
   const read = await assertRejects(() => pair.client.read(new Uint8Array(1)), MptcpError);
   assertEquals([read.name, read.code, read.syscall], ["TimedOut", "ETIMEDOUT", "recv"]);
   const write = await assertRejects(() => pair.client.write(new Uint8Array(1)), MptcpError);
+  assertEquals([write.name, write.code, write.syscall], ["TimedOut", "ETIMEDOUT", "send"]);
+});
+
+test("an error of the outgoing direction alone leaves the incoming one", async () => {
+  using pair = await connectedPair();
+  await pair.server.write(bytesOf("news"));
+  using _ = stubLibc({ send: () => -ERRNO.EPIPE });
+  const write = await assertRejects(() => pair.client.write(new Uint8Array(1)), MptcpError);
   assertEquals([write.name, write.code, write.syscall], ["BrokenPipe", "EPIPE", "send"]);
+  assertEquals(await readUpTo(pair.client, 4), bytesOf("news"));
+  pair.server.close();
+  assertEquals(await pair.client.read(new Uint8Array(1)), null);
+});
+
+test("a connection that the kernel has no more of after a reset tells the reset", async () => {
+  using pair = await connectedPair();
+  const reset = -ERRNO.ECONNRESET;
+  using _ = stubLibc({ recv: () => -ERRNO.ENOTCONN, send: () => reset, shutdown: () => reset });
+  for (const action of ["write", "read", "write", "read"] as const) {
+    const error = await assertRejects(() => pair.client[action](new Uint8Array(1)), MptcpError);
+    assertEquals(error.code, "ECONNRESET");
+  }
+  assertEquals(
+    (await assertRejects(() => pair.client.closeWrite(), MptcpError)).code,
+    "ECONNRESET",
+  );
 });
 
 test("a connection closes though its address cannot be had", async () => {

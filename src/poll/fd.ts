@@ -10,7 +10,8 @@
 import { MSG_NOSIGNAL, SHUT_WR } from "../../ffi/linux/abi.ts";
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
-import { closedError, interruptedError, systemError } from "../error.ts";
+import { breaksConnection, closedError, interruptedError, systemError } from "../error.ts";
+import { changedError, isDetached } from "./buffer.ts";
 import { Source } from "./epoll.ts";
 import { type Reactor, reactor } from "./reactor.ts";
 import { isInterrupted, takeSocketError } from "./socket.ts";
@@ -19,6 +20,8 @@ import { isInterrupted, takeSocketError } from "./socket.ts";
 interface Operation {
   readonly syscall: "recv" | "send" | "shutdown" | "connect";
   readonly buf: Uint8Array;
+  /** The length of `buf` when the operation began. */
+  readonly length: number;
   readonly resolve: (value: number | null) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -29,6 +32,7 @@ const NO_BUF = new Uint8Array(0);
 const MAX_LENGTH = 1 << 30;
 
 const WOULD_BLOCK = -ERRNO.EAGAIN;
+
 const ZERO: Promise<number> = Promise.resolve(0);
 const END: Promise<null> = Promise.resolve(null);
 
@@ -72,6 +76,10 @@ export class Stream extends Source {
   readonly #reads = new Queue();
   readonly #writes = new Queue();
   #watcher: (() => void) | null = null;
+  /** What broke the connection, as `-errno`; 0 while nothing has. */
+  #failure = 0;
+  /** The peer's end of the stream has been read. */
+  #hasEnded = false;
 
   /** Connects to a sockaddr. */
   async connect(sockaddr: Uint8Array): Promise<void> {
@@ -90,10 +98,10 @@ export class Stream extends Source {
   /** Reads what there is, waiting for something; `null` at the end of the stream. */
   read(buf: Uint8Array): Promise<number | null> {
     if (this.fd < 0) return Promise.reject(closedError());
-    if (buf.byteLength === 0) return ZERO;
+    if (buf.byteLength === 0) return isDetached(buf) ? rejectChanged("recv") : ZERO;
     if (this.readable && this.#reads.isEmpty) {
       if (!this.#reactor.mayTry()) return this.#wait(this.#reads, "recv", buf, true);
-      const result = this.#recv(buf);
+      const result = this.#recv(buf, buf.byteLength);
       if (result >= 0) return result > 0 ? Promise.resolve(result) : END;
       if (result !== WOULD_BLOCK) return Promise.reject(systemError("recv", result));
     }
@@ -103,10 +111,10 @@ export class Stream extends Source {
   /** Writes what there is room for, waiting for some. */
   write(buf: Uint8Array): Promise<number> {
     if (this.fd < 0) return Promise.reject(closedError());
-    if (buf.byteLength === 0) return ZERO;
+    if (buf.byteLength === 0) return isDetached(buf) ? rejectChanged("send") : ZERO;
     if (this.writable && this.#writes.isEmpty) {
       if (!this.#reactor.mayTry()) return this.#wait(this.#writes, "send", buf, true);
-      const result = this.#send(buf);
+      const result = this.#send(buf, buf.byteLength);
       if (result >= 0) return Promise.resolve(result);
       if (result !== WOULD_BLOCK) return Promise.reject(systemError("send", result));
     }
@@ -120,7 +128,7 @@ export class Stream extends Source {
       await this.#wait(this.#writes, "shutdown", NO_BUF);
       return;
     }
-    const result = libc().shutdown(this.fd, SHUT_WR);
+    const result = this.tryCloseWrite();
     if (result < 0) throw systemError("shutdown", result);
   }
 
@@ -141,17 +149,17 @@ export class Stream extends Source {
 
   /** Reads what there is: the number of bytes, 0 at the end of the stream, or `-errno`. */
   tryRead(buf: Uint8Array): number {
-    return this.#recv(buf);
+    return this.#recv(buf, buf.byteLength);
   }
 
   /** Writes what there is room for: the number of bytes, or `-errno`. */
   tryWrite(buf: Uint8Array): number {
-    return this.#send(buf);
+    return this.#send(buf, buf.byteLength);
   }
 
   /** Ends the outgoing direction: 0 or `-errno`. */
   tryCloseWrite(): number {
-    return libc().shutdown(this.fd, SHUT_WR);
+    return this.#judge(libc().shutdown(this.fd, SHUT_WR));
   }
 
   /** Closes the descriptor and rejects what waits. */
@@ -186,45 +194,62 @@ export class Stream extends Source {
 
   /** Makes the call of the first operation again; false if it would still block. */
   #retry(queue: Queue): boolean {
-    const { syscall, buf } = queue.first;
-    const result = this.#call(syscall, buf);
+    const operation = queue.first;
+    const { syscall } = operation;
+    const isChanged = operation.buf.byteLength < operation.length;
+    const result = isChanged ? 0 : this.#call(operation);
     if (result === WOULD_BLOCK) return false;
     const { resolve, reject } = queue.shift();
     this.#reactor.end(this);
-    if (result < 0) reject(systemError(syscall, result));
+    if (isChanged) reject(changedError(syscall, 0, operation.length));
+    else if (result < 0) reject(systemError(syscall, result));
     else resolve(result === 0 && syscall === "recv" ? null : result);
     return true;
   }
 
-  #call(syscall: Operation["syscall"], buf: Uint8Array): number {
+  #call({ syscall, buf, length }: Operation): number {
     switch (syscall) {
       case "recv":
-        return this.#recv(buf);
+        return this.#recv(buf, length);
       case "send":
-        return this.#send(buf);
+        return this.#send(buf, length);
       case "shutdown":
-        return libc().shutdown(this.fd, SHUT_WR);
+        return this.tryCloseWrite();
       case "connect":
         return takeSocketError(this.fd);
     }
   }
 
-  #recv(buf: Uint8Array): number {
-    const length = Math.min(buf.byteLength, MAX_LENGTH);
+  #recv(buf: Uint8Array, size: number): number {
+    if (this.#hasEnded) return 0;
+    const length = Math.min(size, MAX_LENGTH);
     let result;
     do result = libc().recv(this.fd, buf, length, 0); while (isInterrupted(result));
     if (this.#isDrained(result, length)) this.readable = false;
-    if (result > 0) this.#reactor.pace.onReceived(result, length);
-    return result;
+    if (result > 0) {
+      this.#reactor.pace.onReceived(result, length);
+      return result;
+    }
+    if (result < 0) return this.#judge(result);
+    // After a reset that a write was told of the kernel calls this the end of the stream.
+    if (this.#failure === 0) this.#hasEnded = true;
+    return this.#failure;
   }
 
-  #send(buf: Uint8Array): number {
-    const length = Math.min(buf.byteLength, MAX_LENGTH);
+  #send(buf: Uint8Array, size: number): number {
+    const length = Math.min(size, MAX_LENGTH);
     let result;
     do result = libc().send(this.fd, buf, length, MSG_NOSIGNAL); while (isInterrupted(result));
     if (this.#isDrained(result, length)) this.writable = false;
     this.#reactor.expectAnswer();
-    return result;
+    return result < 0 ? this.#judge(result) : result;
+  }
+
+  /** Remembers what broke the connection, and tells it ever after. */
+  #judge(result: number): number {
+    if (result >= 0 || result === WOULD_BLOCK) return result;
+    if (this.#failure === 0 && breaksConnection(-result)) this.#failure = result;
+    return this.#failure === 0 ? result : this.#failure;
   }
 
   /** A short count has drained the socket, says epoll(7), and an event tells when that changes. */
@@ -245,7 +270,13 @@ export class Stream extends Source {
       return Promise.reject(error);
     }
     const promise = new Promise<number | null>(takeSettlers);
-    queue.push({ syscall, buf, resolve: takenResolve, reject: takenReject });
+    queue.push({
+      syscall,
+      buf,
+      length: buf.byteLength,
+      resolve: takenResolve,
+      reject: takenReject,
+    });
     return promise as Promise<T>;
   }
 
@@ -258,11 +289,17 @@ export class Stream extends Source {
 
   #interrupt(): void {
     this.watch(null);
+    const failure = this.#failure;
     for (const queue of [this.#reads, this.#writes]) {
       while (!queue.isEmpty) {
         this.#reactor.end(this);
-        queue.shift().reject(interruptedError());
+        const { syscall, reject } = queue.shift();
+        reject(failure === 0 ? interruptedError() : systemError(syscall, failure));
       }
     }
   }
+}
+
+function rejectChanged(syscall: Operation["syscall"]): Promise<never> {
+  return Promise.reject(changedError(syscall, 0));
 }
