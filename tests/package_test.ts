@@ -40,15 +40,78 @@ const status: number = await main(["check", "--json"]);
 console.log(status === 0 || status === 3);
 `;
 
+/** What has to be right, and what has to be wrong, in every project. */
+const TYPES = `
+import { connectMptcp, listenMptcp, type MptcpConn } from "@multipath/mptcp";
+import { createMptcpClient, fetchMptcp, serveMptcp } from "@multipath/mptcp/http";
+import { MptcpPathManager } from "@multipath/mptcp/path-manager";
+import { proxyMptcp } from "@multipath/mptcp/proxy";
+
+const client = createMptcpClient();
+// @ts-expect-error: a number is nothing to fetch
+client.fetch(42);
+// @ts-expect-error: a number is nothing to fetch
+fetchMptcp(42);
+// @ts-expect-error: a method is a text
+fetchMptcp("http://localhost", { method: 7 });
+const response: Response = await fetchMptcp(new URL("http://localhost"), { method: "POST" });
+const text: string = await response.text();
+const conn: MptcpConn = await connectMptcp({ port: 1, signal: AbortSignal.timeout(1) });
+const stream: ReadableStream<Uint8Array> = conn.readable;
+// @ts-expect-error: a signal is no number
+connectMptcp({ port: 1, signal: 5 });
+// @ts-expect-error: a listener cannot require that its peers speak MPTCP
+listenMptcp({ mptcp: "require-peer" });
+serveMptcp((request, info) => new Response((request.url satisfies string) + info.protocol));
+// @ts-expect-error: a handler gives a Response
+serveMptcp(() => 42);
+void [MptcpPathManager, proxyMptcp, text, stream];
+`;
+
+const STRICT = {
+  target: "esnext",
+  strict: true,
+  noEmit: true,
+  skipLibCheck: false,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+};
+
+/** Projects as people have them: that of `bun init`, one for Node's resolution, one for browsers. */
+const PROJECTS: Readonly<Record<string, object>> = {
+  "bun-init.json": {
+    lib: ["ESNext"],
+    module: "Preserve",
+    moduleResolution: "bundler",
+    moduleDetection: "force",
+    allowImportingTsExtensions: true,
+    verbatimModuleSyntax: true,
+    types: ["bun"],
+  },
+  "nodenext.json": {
+    lib: ["ESNext"],
+    module: "NodeNext",
+    moduleResolution: "NodeNext",
+    types: ["bun"],
+  },
+  "dom.json": {
+    lib: ["ESNext", "DOM", "DOM.AsyncIterable"],
+    module: "ESNext",
+    moduleResolution: "bundler",
+    types: [],
+  },
+};
+
 function run(command: string, args: string[], cwd: string): string {
   const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: "utf8" });
   assertEquals(status, 0, `${command} ${args.join(" ")}: ${stdout}${stderr}`);
   return stdout;
 }
 
-test("the packed tarball installs into an empty folder and runs, with its types", {
+test("the packed tarball installs into an empty folder, runs, and fits every project's types", {
   only,
   skip: missingProgram("npm"),
+  timeout: 240_000,
 }, () => {
   using folder = temporaryFolder();
   const project = folder.at("project");
@@ -67,17 +130,16 @@ test("the packed tarball installs into an empty folder and runs, with its types"
   const [support, outcome] = run(process.execPath, ["cli.ts"], project).split("\n");
   assertEquals([typeof JSON.parse(support!).supported, outcome], ["boolean", "true"]);
 
-  const strict = [
-    "--strict",
-    "--noEmit",
-    "--skipLibCheck",
-    "false",
-    "--exactOptionalPropertyTypes",
-  ];
-  const modules = ["--module", "esnext", "--moduleResolution", "bundler", "--target", "esnext"];
-  const sources = ["echo.ts", "cli.ts"];
-  const libraries = ["--lib", "esnext,dom,dom.asynciterable", "--types", ""];
-  run(`${ROOT}node_modules/.bin/tsc`, [...strict, ...modules, ...libraries, ...sources], project);
+  writeFileSync(join(project, "types.ts"), TYPES);
+  for (const [name, options] of Object.entries(PROJECTS)) {
+    const compilerOptions = { ...STRICT, typeRoots: [`${ROOT}node_modules/@types`], ...options };
+    const files = ["echo.ts", "cli.ts", "types.ts"];
+    writeFileSync(join(project, name), JSON.stringify({ compilerOptions, files }));
+    run(`${ROOT}node_modules/.bin/tsc`, ["-p", name], project);
+  }
+  // It takes ten seconds to check its own libraries.
+  const oldest = [`${ROOT}node_modules/typescript-5.7/bin/tsc`, "-p", "bun-init.json"];
+  run(process.execPath, [...oldest, "--skipLibCheck"], project);
 });
 
 test("bun build --compile makes a program of the echo example", { only }, async () => {

@@ -74,7 +74,7 @@ let shared: MptcpClient | undefined;
  * console.log(await response.text());
  * ```
  */
-export function fetchMptcp(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+export function fetchMptcp(input: string | URL | Request, init?: RequestInit): Promise<Response> {
   shared ??= createMptcpClient();
   return shared.fetch(input, init);
 }

@@ -175,7 +175,7 @@ export interface MptcpClient extends AsyncDisposable {
    * met; name "BadResource" once the client is closed.
    * @throws {TypeError} what the runtime's `fetch` throws: certificates, malformed answers...
    */
-  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
+  fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
   /**
    * The connections that are open, and the last 1000 that are closed, in the order in which they were
    * made. A request takes an open one to its server where it can.
