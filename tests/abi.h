@@ -43,7 +43,10 @@
 #include <netinet/tcp.h>
 #undef tcp_info
 
+#include <linux/fib_rules.h>
 #include <linux/genetlink.h>
+#include <linux/if.h>
+#include <linux/if_link.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>

@@ -36,6 +36,9 @@ export const NLA_F_NET_BYTEORDER = 0x4000;
 
 export const NLM_F_REQUEST = 0x001;
 export const NLM_F_ACK = 0x004;
+/** Of a request that makes something: it must not be there yet; make it. */
+export const NLM_F_EXCL = 0x200;
+export const NLM_F_CREATE = 0x400;
 /** The dump is not of one moment: what it lists changed meanwhile. */
 export const NLM_F_DUMP_INTR = 0x010;
 export const NLM_F_DUMP = 0x300;
@@ -138,6 +141,8 @@ export const MPTCP_PM_EV_FLAG_SERVER_SIDE = 2;
 
 // linux/sock_diag.h, linux/inet_diag.h
 export const SOCK_DIAG_BY_FAMILY = 20;
+/** Since 4.5, with CONFIG_INET_DIAG_DESTROY. Needs CAP_NET_ADMIN. */
+export const SOCK_DESTROY = 21;
 export const inet_diag_sockid = {
   size: 48,
   idiag_sport: 0,
@@ -165,7 +170,8 @@ export const INET_DIAG_REQ_PROTOCOL = 3;
 export const INET_ULP_INFO_MPTCP = 3;
 export const MPTCP_SUBFLOW_ATTR_TOKEN_LOC = 2;
 export const MPTCP_SUBFLOW_ATTR_FLAGS = 8;
-/** This end's SYN asked for MPTCP. */
+/** The connection began with it: the SYN of the peer, or of this end, asked for MPTCP. */
+export const MPTCP_SUBFLOW_FLAG_MCAP_REM = 1;
 export const MPTCP_SUBFLOW_FLAG_MCAP_LOC = 2;
 /** The peer, or this end, wants it used only while no other works. */
 export const MPTCP_SUBFLOW_FLAG_BKUP_REM = 16;
@@ -180,7 +186,14 @@ export const TCP_CLOSE_WAIT = 8;
 // linux/rtnetlink.h, linux/if_addr.h
 export const RTM_NEWADDR = 20;
 export const RTM_GETADDR = 22;
-export const ifaddrmsg = { size: 8, ifa_family: 0, ifa_scope: 3, ifa_index: 4 } as const;
+export const ifaddrmsg = {
+  size: 8,
+  ifa_family: 0,
+  ifa_prefixlen: 1,
+  ifa_flags: 2,
+  ifa_scope: 3,
+  ifa_index: 4,
+} as const;
 export const IFA_ADDRESS = 1;
 export const IFA_LOCAL = 2;
 export const RT_SCOPE_UNIVERSE = 0;

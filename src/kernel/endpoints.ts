@@ -181,6 +181,25 @@ export function changeEndpoint(
   return changed;
 }
 
+/**
+ * Sets the flags of an endpoint that is known to be there, with one command: all of them, for what is
+ * left out is off.
+ */
+export function setEndpointFlags(
+  kernel: KernelPathManager,
+  id: number,
+  address: string,
+  flags: EndpointFlags,
+): void {
+  const parts = { id, bytes: addressBytes("address", address), flags: flagBits(flags) };
+  kernel.command(MPTCP_PM_CMD_SET_FLAGS, withAddress(parts), {
+    operation: "change endpoint",
+    name: "MPTCP_PM_CMD_SET_FLAGS",
+    since: "5.12",
+    address,
+  });
+}
+
 function onlyGiven({ backup, fullmesh }: EndpointFlags): EndpointFlags {
   return { ...(backup !== undefined && { backup }), ...(fullmesh !== undefined && { fullmesh }) };
 }

@@ -91,9 +91,9 @@ export class NetlinkSocket implements Disposable {
     return setIntOption(this.#fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
   }
 
-  /** Asks for one thing, or has it done. */
-  request(type: number, payload: Uint8Array): Reply {
-    return this.#exchange(type, NLM_F_REQUEST | NLM_F_ACK, payload);
+  /** Asks for one thing, or has it done; `flags` are those beside NLM_F_REQUEST and NLM_F_ACK. */
+  request(type: number, payload: Uint8Array, flags = 0): Reply {
+    return this.#exchange(type, NLM_F_REQUEST | NLM_F_ACK | flags, payload);
   }
 
   /** Asks for all there is of something. */

@@ -52,6 +52,9 @@ import type {
 
 export { MptcpError, type MptcpErrorOptions } from "../error.ts";
 export { type MptcpCounters, mptcpCounters } from "../kernel/counters.ts";
+export { managePaths } from "./manage/manage_paths.ts";
+export type { ManagedPaths } from "./manage/managed_paths.ts";
+export type * from "./manage/types.ts";
 export type { MptcpEvents } from "./event_stream.ts";
 export { collectMetrics, type MetricsOptions } from "./metrics/collect.ts";
 export {
