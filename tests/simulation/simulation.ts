@@ -31,6 +31,9 @@ export interface Result {
   readonly fingerprint: number;
 }
 
+/** Operations of others in a round: more than a round has. */
+const CROWD = 200;
+
 /** A world, and what runs in it. */
 export class Simulation {
   readonly random: Random;
@@ -41,6 +44,8 @@ export class Simulation {
   calls = 0;
   fingerprint = 0;
   readonly #waker: WakerKind;
+  /** How often others use up what may be done at once, in percent of all steps. */
+  readonly #crowd: number;
   readonly #wakers: WakerState[] = [];
 
   constructor(seed: number, fixed: Fixed = {}) {
@@ -51,6 +56,7 @@ export class Simulation {
     this.netlink.network = this.network;
     this.kernel = new Kernel(this.network, this.netlink);
     this.kernel.faults = { ...drawFaults(random), ...fixed.faults };
+    this.#crowd = random.pick([0, 0, 0, 5, 50]);
     this.#waker = fixed.waker ?? random.pick(["ideal", "ideal", "thread", "staged"]);
     this.kernel.onCall = (name) => {
       this.calls++;
@@ -99,7 +105,8 @@ export class Simulation {
 
   /** What holds before every step. */
   #check(): void {
-    const { refed, unrefed } = reactor();
+    const { refed, unrefed, pace } = reactor();
+    if (this.random.percent(this.#crowd)) for (let i = 0; i < CROWD; i++) pace.mayTry();
     if (refed < 0 || unrefed < 0) throw new Error(`${refed} and ${unrefed} operations wait`);
     // A round that is under way ends what is armed.
     if (refed + unrefed > 0 || this.world.hasTurn) return;

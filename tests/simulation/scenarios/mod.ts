@@ -11,6 +11,7 @@ import { paths } from "./paths.ts";
 import { proxying } from "./proxying.ts";
 import { streaming } from "./streaming.ts";
 import type { Scenario } from "./support.ts";
+import { trickling } from "./trickling.ts";
 
 /** By their names. */
 export const scenarios: Readonly<Record<string, Scenario>> = {
@@ -20,4 +21,5 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   paths,
   proxying,
   streaming,
+  trickling,
 };
