@@ -80,12 +80,18 @@ export class EventStream extends Source implements MptcpEvents {
     if (this.#aborted !== null) throw this.#takeReason(this.#aborted);
     if (this.fd < 0) return DONE;
     const mayTry = this.#reactor.mayTry();
-    if (mayTry && this.#waiting.length === 0) {
-      const event = this.#take();
-      if (event !== null) return { done: false, value: event };
+    try {
+      if (mayTry && this.#waiting.length === 0) {
+        const event = this.#take();
+        if (event !== null) return { done: false, value: event };
+      }
+      if (mayTry) this.#reactor.begin(this);
+      else this.#reactor.defer(this);
+    } catch (error) {
+      // A `for await` that ends by an error does not close what it has iterated over.
+      this.#end(({ reject }) => reject(error));
+      throw error;
     }
-    if (mayTry) this.#reactor.begin(this);
-    else this.#reactor.defer(this);
     const waiting = Promise.withResolvers<Result>();
     this.#waiting.push(waiting);
     return await waiting.promise;

@@ -30,6 +30,7 @@ export async function paths(simulation: Simulation): Promise<void> {
   compare(simulation, await retry(simulation, () => manager.endpoints()));
   await world.delay(random.int(0, 20));
   controller.abort();
+  netlink.emit(98, []);
   await listening;
   listener.close();
   checkEvents(events);
@@ -41,8 +42,15 @@ async function listen(
   signal: AbortSignal,
   events: MptcpEvent[],
 ): Promise<void> {
-  for (;;) {
+  while (!signal.aborted) {
     try {
+      // Whoever leaves the loop by an error has nothing to close it by.
+      if (simulation.random.percent(50)) {
+        for await (const event of manager.events()) {
+          events.push(event);
+          if (signal.aborted) return;
+        }
+      }
       for await (const event of manager.events({ signal })) events.push(event);
       return;
     } catch (error) {
