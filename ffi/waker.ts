@@ -111,9 +111,9 @@ export class StagedWaker implements Waker {
   #change(better: Waker): void {
     this.#before = this.#current;
     this.#current = better;
-    if (!this.#armed) return;
+    // Armed or not: it may have called for no reason, with its wait still outstanding.
     this.#before.disarm();
-    better.arm(this.#refed);
+    if (this.#armed) better.arm(this.#refed);
   }
 
   readonly #onWake = (): void => {

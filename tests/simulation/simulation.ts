@@ -106,7 +106,7 @@ export class Simulation {
   /** What holds before every step. */
   #check(): void {
     const { refed, unrefed, pace } = reactor();
-    if (this.random.percent(this.#crowd)) for (let i = 0; i < CROWD; i++) pace.mayTry();
+    if (this.random.percent(this.#crowd)) { for (let i = 0; i < CROWD; i++) pace.mayTry(); }
     if (refed < 0 || unrefed < 0) throw new Error(`${refed} and ${unrefed} operations wait`);
     // A round that is under way ends what is armed.
     if (refed + unrefed > 0 || this.world.hasTurn) return;
