@@ -72,6 +72,7 @@ async function ask(simulation: Simulation, conn: MptcpConn, peer: Peer): Promise
       return;
     }
     must(await peer.send(pattern(SALT, 0, 3)), "the connection broke off");
-    for (let got = await waiting; got! < 3;) got! += (await conn.read(buf))!;
+    let count = await waiting ?? 3;
+    while (count < 3) count += await retry(simulation, () => conn.read(buf)) ?? 3;
   }
 }
