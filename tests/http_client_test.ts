@@ -313,6 +313,51 @@ test("an aborted request ends at both ends, before and within the answer", async
   await assertOpenFds(before);
 });
 
+/** How a client leaves in the middle of an answer, as the end of a program. */
+const DEPARTURES = {
+  "aborts its request": "controller.abort()",
+  "exits": "process.exit()",
+  "is killed": 'process.kill(process.pid, "SIGKILL")',
+};
+
+for (const [ending, leave] of Object.entries(DEPARTURES)) {
+  test(`a server is rid of a client that ${ending} in the middle of an answer over MPTCP`, {
+    skip: noMptcp,
+  }, async () => {
+    const protocols: string[] = [];
+    let cancels = 0;
+    await using server = serve((_request, info) => {
+      protocols.push(info.protocol);
+      // Slow enough for the client to have read all there is, most of the time.
+      const body = new ReadableStream<Uint8Array>({
+        async pull(controller) {
+          await delay(2);
+          controller.enqueue(new Uint8Array(8 * 1024));
+        },
+        cancel: () => void cancels++,
+      });
+      return new Response(body);
+    }, { engine: "node", mptcp: "require" });
+    for (let i = 1; i <= 3; i++) {
+      await runProgram(`
+        import process from "node:process";
+        import { createMptcpClient } from "./src/http/mod.ts";
+        const controller = new AbortController();
+        const client = createMptcpClient();
+        const { signal } = controller;
+        const response = await client.fetch("${urlOf(server, "/")}", { signal });
+        const reader = response.body.getReader();
+        for (let i = 0; i < 20; i++) await reader.read();
+        ${leave};`);
+      for (let waited = 0; cancels < i; waited += 10) {
+        assert(waited < 5000, "the server still sends");
+        await delay(10);
+      }
+    }
+    assertEquals(protocols, ["mptcp", "mptcp", "mptcp"]);
+  });
+}
+
 const FRAMINGS = {
   "a length": "Content-Length: 100\r\n\r\nhalf of",
   "chunks": "Transfer-Encoding: chunked\r\n\r\n64\r\nhalf of",

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { clearInterval, setInterval } from "node:timers";
+import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
 import { unsupportedPlatform } from "../../ffi/runtime.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
 import { connectMptcp } from "../net/connect.ts";
@@ -14,7 +14,7 @@ import { runtimeFallback } from "../policy/fallback.ts";
 import { formatHostPort } from "../show.ts";
 import type { MptcpConn } from "../types.ts";
 import { ClientConnection } from "./client_connection.ts";
-import type { Remote } from "./relay.ts";
+import { LEAVE_TIMEOUT, type Remote } from "./relay.ts";
 import type { Dialer, Route } from "./route.ts";
 import { SocksRoute } from "./socks_route.ts";
 import type { MptcpClient, MptcpClientConnection, MptcpClientOptions } from "./types.ts";
@@ -110,6 +110,8 @@ class Client implements MptcpClient {
   readonly #connections: ClientConnection[] = [];
   #route: Route | null = null;
   #isClosed = false;
+  /** Settled when the servers have been told. */
+  #closing: Promise<void> = Promise.resolve();
   /** Requests whose answers have not begun. */
   #waiting = 0;
   /** Ends the attempts to connect that no request waits for any more. */
@@ -151,13 +153,16 @@ class Client implements MptcpClient {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#dialing.abort(closedError("The client has been closed"));
-    this.#route?.close();
+    this.#closing = this.#route?.close() ?? this.#closing;
     if (this.#timer !== null) clearInterval(this.#timer);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     this.close();
-    return Promise.resolve();
+    // What is waited for does not keep the process alive by itself.
+    const timer = setTimeout(() => {}, 2 * LEAVE_TIMEOUT);
+    await this.#closing;
+    clearTimeout(timer);
   }
 
   #makeRoute(): Route {
@@ -244,7 +249,7 @@ class Client implements MptcpClient {
     const { mptcp, requirePeer, caCerts, cert, key } = this.#options;
     runtimeFallback(platform, requirePeer ? "require" : mptcp);
     const { fetch, close } = runtimeHttp.createFetch({ caCerts, cert, key }, null);
-    return { fetch, close, setRef() {} };
+    return { fetch, close: () => Promise.resolve(close()), setRef() {} };
   }
 }
 

@@ -4,10 +4,14 @@
  * @module
  */
 
+import { clearTimeout, setTimeout } from "../../ffi/event_loop.ts";
 import { copy } from "../net/copy.ts";
-import { resetOnClose } from "../poll/socket.ts";
+import { finishOnClose, resetOnClose } from "../poll/socket.ts";
 import type { Stream } from "../poll/fd.ts";
 import type { MptcpConn } from "../types.ts";
+
+/** How long the server has to end its side when `fetch` has ended, in milliseconds. */
+export const LEAVE_TIMEOUT = 1000;
 
 /** The connection that `fetch` is to have. */
 export interface Remote {
@@ -25,18 +29,25 @@ export class Relay {
   readonly #local: Stream;
   readonly #remote: Remote;
   readonly #conn: MptcpConn;
+  readonly #isMptcp: boolean;
   #isOneWay = false;
+  #hasEnded = false;
+  #leaving: Promise<void> | null = null;
   #isAccepted = false;
 
   constructor(local: Stream, remote: Remote) {
     this.#local = local;
     this.#remote = remote;
     this.#conn = remote.conn;
+    this.#isMptcp = this.#conn.fd >= 0 && this.#conn.protocol !== "tcp";
+    // In case the process exits in the middle of an answer.
+    if (this.#isMptcp) resetOnClose(this.#conn.fd);
   }
 
   /** Carries bytes until both ends are closed. Never rejects. */
   async run(): Promise<void> {
     await Promise.all([this.#carryRequests(), this.#carryAnswers()]);
+    await this.#leaving;
   }
 
   setRef(refed: boolean): void {
@@ -51,7 +62,32 @@ export class Relay {
     if (this.#local.fd < 0) return;
     this.#remote.onClose();
     this.#local.close();
-    this.#conn[Symbol.dispose]();
+    if (this.#isMptcp) this.#leaving = this.#leave();
+    else this.#conn[Symbol.dispose]();
+  }
+
+  /**
+   * Ends a connection whose server may be in the middle of an answer. The kernel answers what comes
+   * after a `close` by a reset over TCP alone: an MPTCP server would wait for room until
+   * net.mptcp.close_timeout is over, a minute. So this end waits for the server's, and resets the
+   * connection if there is an answer instead.
+   */
+  async #leave(): Promise<void> {
+    const conn = this.#conn;
+    if (conn.fd < 0) return;
+    conn.unref();
+    const timer = setTimeout(() => conn[Symbol.dispose](), LEAVE_TIMEOUT).unref();
+    try {
+      if (!this.#hasEnded) {
+        await conn.closeWrite();
+        this.#hasEnded = await conn.read(new Uint8Array(1)) === null;
+      }
+      if (this.#hasEnded) finishOnClose(conn.fd);
+    } catch {
+      // It is broken.
+    }
+    clearTimeout(timer);
+    conn[Symbol.dispose]();
   }
 
   async #carryRequests(): Promise<void> {
@@ -69,6 +105,7 @@ export class Relay {
     });
     if (failure?.side === "source") return this.#reset();
     if (failure?.side === "destination") return this.close();
+    this.#hasEnded = true;
     if (!this.#isAcceptable()) return this.#reset();
     await this.#end();
   }

@@ -18,13 +18,13 @@ export interface Route {
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   /** Makes what waits keep the process alive, or not: how a route begins. */
   setRef(refed: boolean): void;
-  /** Closes everything. */
-  close(): void;
+  /** Closes everything; resolves when the servers have been told. */
+  close(): Promise<void>;
 }
 
 /** The connections under way. */
 export class Relays {
-  readonly #relays = new Set<Relay>();
+  readonly #relays = new Map<Relay, Promise<void>>();
   #refed = false;
 
   get isEmpty(): boolean {
@@ -34,18 +34,21 @@ export class Relays {
   /** Carries bytes until both ends are closed. Never rejects. */
   async run(local: Stream, remote: Remote): Promise<void> {
     const relay = new Relay(local, remote);
-    this.#relays.add(relay);
     relay.setRef(this.#refed);
-    await relay.run();
+    const running = relay.run();
+    this.#relays.set(relay, running);
+    await running;
     this.#relays.delete(relay);
   }
 
   setRef(refed: boolean): void {
     this.#refed = refed;
-    for (const relay of this.#relays) relay.setRef(refed);
+    for (const relay of this.#relays.keys()) relay.setRef(refed);
   }
 
-  close(): void {
-    for (const relay of this.#relays) relay.close();
+  /** Closes all; resolves when the servers have been told. */
+  async close(): Promise<void> {
+    for (const relay of this.#relays.keys()) relay.close();
+    await Promise.all(this.#relays.values());
   }
 }

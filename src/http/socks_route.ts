@@ -70,10 +70,10 @@ export class SocksRoute implements Route {
     this.#relays.setRef(refed);
   }
 
-  close(): void {
+  close(): Promise<void> {
     this.#runtime.close();
     this.#listener.close();
-    this.#relays.close();
+    return this.#relays.close();
   }
 
   async #serve(local: Stream): Promise<void> {

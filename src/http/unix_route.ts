@@ -40,9 +40,10 @@ export class UnixRoute implements Route {
     for (const tunnel of this.#tunnels.values()) tunnel.setRef(refed);
   }
 
-  close(): void {
-    for (const tunnel of this.#tunnels.values()) tunnel.close();
+  async close(): Promise<void> {
+    const closing = Array.from(this.#tunnels.values(), (tunnel) => tunnel.close());
     this.#tunnels.clear();
+    await Promise.all(closing);
   }
 
   async #fetchOnce(url: URL, input: RequestInfo | URL, init: RequestInit): Promise<Response> {
@@ -69,7 +70,7 @@ export class UnixRoute implements Route {
   #tidy(origin: string, tunnel: Tunnel): void {
     if (!tunnel.isIdle || this.#tunnels.get(origin) !== tunnel) return;
     this.#tunnels.delete(origin);
-    tunnel.close();
+    void tunnel.close();
   }
 }
 
@@ -105,9 +106,9 @@ class Tunnel {
     this.#relays.setRef(refed);
   }
 
-  close(): void {
+  close(): Promise<void> {
     this.#listener.close();
-    this.#relays.close();
+    return this.#relays.close();
   }
 
   async #serve(local: Stream): Promise<void> {

@@ -69,6 +69,11 @@ export function resetOnClose(fd: number): void {
   libc().setsockopt(fd, SOL_SOCKET, SO_LINGER, encodeLinger(0));
 }
 
+/** Undoes {@linkcode resetOnClose}: `close` ends the connection as the kernel usually does. */
+export function finishOnClose(fd: number): void {
+  libc().setsockopt(fd, SOL_SOCKET, SO_LINGER, encodeLinger(null));
+}
+
 /** A `struct linger`: seconds that `close` waits for, or `null` for the kernel's own way. */
 export function encodeLinger(seconds: number | null): Uint8Array {
   const view = new DataView(new ArrayBuffer(linger.size));
