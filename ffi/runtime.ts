@@ -8,19 +8,37 @@ import process from "node:process";
 import type { Libc } from "./linux/libc.ts";
 import { loadLibc as loadForBun } from "./bun/libc.ts";
 import { denoFfi, loadLibc as loadForDeno } from "./deno/libc.ts";
+import { loadLibc as loadForNode, nodeFfi } from "./node/libc.ts";
 import { closeOrphans as closeLeft, markOwner } from "./linux/owner.ts";
 import type { Tcp } from "./tcp.ts";
 import { runtimeTcp as tcpOfBun } from "./bun/tcp.ts";
 import { runtimeTcp as tcpOfDeno } from "./deno/tcp.ts";
+import { runtimeTcp as tcpOfNode } from "./node/tcp.ts";
 import type { Waker } from "./waker.ts";
 import { createWaker as createForBun } from "./bun/waker.ts";
 import { createWaker as createForDeno } from "./deno/waker.ts";
+import { createWaker as createForNode } from "./node/waker.ts";
 
-/** True under Deno, false under Bun. */
+/** True under Deno. */
 export const isDeno: boolean = "Deno" in globalThis;
 
+/** True under Node.js, which sets neither name. */
+export const isNode: boolean = !isDeno && !("Bun" in globalThis);
+
+// At import: a program should not learn at its first connection that nothing can work here.
+if (isNode && process.platform === "linux") nodeFfi();
+
 /** Whether the program is loaded anew in the same process when its files change, by `bun --hot`. */
-export const reloadsInPlace: boolean = !isDeno && process.execArgv.includes("--hot");
+export const reloadsInPlace: boolean = !isDeno && !isNode && process.execArgv.includes("--hot");
+
+/** What each runtime fills the contracts in with. */
+const TWINS = {
+  deno: { loadLibc: loadForDeno, createWaker: createForDeno, runtimeTcp: tcpOfDeno },
+  bun: { loadLibc: loadForBun, createWaker: createForBun, runtimeTcp: tcpOfBun },
+  node: { loadLibc: loadForNode, createWaker: createForNode, runtimeTcp: tcpOfNode },
+} as const;
+
+const chosen = TWINS[isDeno ? "deno" : isNode ? "node" : "bun"];
 
 let loaded: Libc | undefined;
 
@@ -30,7 +48,7 @@ let loaded: Libc | undefined;
  * @throws what the runtime throws when it may not, or cannot, open libc.
  */
 export function libc(): Libc {
-  return loaded ??= isDeno ? loadForDeno() : loadForBun();
+  return loaded ??= chosen.loadLibc();
 }
 
 /** Puts another implementation in place and returns the one before: how tests inject faults. */
@@ -72,8 +90,7 @@ const createOwnWaker: CreateWaker = (libc, epfd, eventfd, wake) => {
   livingEventfds().add(eventfd);
   markOwner(libc, epfd, eventfd);
   closeOrphans();
-  const create = isDeno ? createForDeno : createForBun;
-  return create(libc, epfd, eventfd, wake);
+  return chosen.createWaker(libc, epfd, eventfd, wake);
 };
 
 let makeWaker: CreateWaker = createOwnWaker;
@@ -114,7 +131,7 @@ export function unsupportedPlatform(): string | null {
 
 /** The runtime's own TCP, for an unsupported platform. */
 export function runtimeTcp(): Tcp {
-  return isDeno ? tcpOfDeno() : tcpOfBun();
+  return chosen.runtimeTcp();
 }
 
 /**

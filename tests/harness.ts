@@ -1,5 +1,5 @@
 /**
- * One test body for both runtimes: `test` is `Deno.test` or that of `bun:test`.
+ * One test body for all runtimes: `test` is `Deno.test`, or that of `bun:test` or `node:test`.
  *
  * A file that imports this ends with the number of open descriptors that it began with, or fails.
  *
@@ -9,7 +9,7 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readlinkSync } from "node:fs";
 import process from "node:process";
-import { isDeno } from "../ffi/runtime.ts";
+import { isDeno, isNode } from "../ffi/runtime.ts";
 import { reactor } from "../src/poll/reactor.ts";
 import { bytesOf, connectedPair, readUpTo } from "./sockets.ts";
 
@@ -19,8 +19,8 @@ export interface TestOptions {
   skip?: string | null;
   /** Why the folder that the checkout or the runtime is in forbids it; no failure even then. */
   place?: string | null;
-  /** The one runtime that the test is about, and why the other skips it. */
-  only?: { runtime: "deno" | "bun"; reason: string };
+  /** The one runtime that the test is about, and why the others skip it. */
+  only?: { runtime: Runtime; reason: string };
   /** Milliseconds, 60 000 by default. */
   timeout?: number;
 }
@@ -33,10 +33,13 @@ interface Runner {
   afterAll(body: Body): void;
 }
 
-/** "deno" or "bun". */
-export const runtime: "deno" | "bun" = isDeno ? "deno" : "bun";
+/** A runtime that tests run on. */
+export type Runtime = "deno" | "bun" | "node";
 
-const runner = isDeno ? denoRunner() : await bunRunner();
+/** The one that this is. */
+export const runtime: Runtime = isDeno ? "deno" : isNode ? "node" : "bun";
+
+const runner = await { deno: denoRunner, bun: bunRunner, node: nodeRunner }[runtime]();
 const expectAll = process.env.MPTCP_EXPECT_ALL === "1";
 
 /** Registers a test. */
@@ -96,6 +99,15 @@ async function bunRunner(): Promise<Runner> {
     register: (name, fn, timeout) => bun.test(name, fn, timeout),
     skip: (name) => bun.test.skip(name, () => {}),
     afterAll: (body) => bun.afterAll(body),
+  };
+}
+
+async function nodeRunner(): Promise<Runner> {
+  const { after, test } = await import("node:test");
+  return {
+    register: (name, fn, timeout) => void test(name, { timeout }, () => fn()),
+    skip: (name) => void test(name, { skip: true }),
+    afterAll: (body) => after(body),
   };
 }
 

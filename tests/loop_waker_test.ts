@@ -9,14 +9,16 @@ import {
 } from "../ffi/linux/abi.ts";
 import { ERRNO } from "../ffi/linux/errno.ts";
 import { createLoopWaker, type LoopWaker, type LoopWakerOptions } from "../ffi/guest/loop_waker.ts";
-import { isDeno, libc } from "../ffi/runtime.ts";
+import { libc } from "../ffi/runtime.ts";
 import * as forBun from "../ffi/bun/waker.ts";
 import * as forDeno from "../ffi/deno/waker.ts";
-import { assertOpenFds, openFds, test } from "./harness.ts";
+import * as forNode from "../ffi/node/waker.ts";
+import { assertOpenFds, openFds, runtime, test } from "./harness.ts";
 import { runProgram } from "./processes.ts";
 import { delay } from "./sockets.ts";
 
-const { SETTLE_TURNS: settleTurns, watch } = isDeno ? forDeno : forBun;
+const twin = { deno: forDeno, bun: forBun, node: forNode }[runtime];
+const { SETTLE_TURNS: settleTurns, watch } = twin;
 
 /** An epoll that has an event while its eventfd is not 0. */
 class Epoll implements Disposable {
@@ -107,7 +109,7 @@ test("without /proc there is no such waker, and no descriptor is left", async ()
 });
 
 test("a runtime that owns the epoll's descriptor closes it with its own", async () => {
-  const { hold } = isDeno ? forDeno : forBun;
+  const { hold } = twin;
   if (hold === undefined) return;
   const before = openFds();
   {

@@ -238,7 +238,7 @@ function twoPaths(): Promise<Lab> {
 }
 
 /** The reference, and this module on the runtime under test. */
-const PROGRAMS = ["c", runtime] as const;
+const PROGRAMS = ["c", runtime === "deno" ? "deno" : "bun"] as const;
 
 for (const program of PROGRAMS) {
   test(`a transfer by ${program} takes both paths, and is measured`, { skip: noLab }, async () => {

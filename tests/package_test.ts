@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -108,6 +108,28 @@ function run(command: string, args: string[], cwd: string): string {
   return stdout;
 }
 
+/** A Node.js of the PATH, and whether it has what this module needs. */
+function findNode(): { node: string; isOld: boolean } | null {
+  const node = process.env.MPTCP_NODE ?? "node";
+  const probe = ["-p", "!process.getBuiltinModule?.('node:ffi')"];
+  const { stdout, status } = spawnSync(node, probe, { encoding: "utf8" });
+  return status === 0 ? { node, isOld: stdout === "true\n" } : null;
+}
+
+/** On Node.js the package runs, or says what it needs, whatever is imported. */
+function checkOnNode(project: string): void {
+  const found = findNode();
+  if (found === null) return;
+  const { node, isOld } = found;
+  for (const entry of ["", "/http", "/path-manager", "/proxy", "/cli"]) {
+    writeFileSync(join(project, "import.mjs"), `import "@multipath/mptcp${entry}";`);
+    const { status, stderr } = spawnSync(node, ["import.mjs"], { cwd: project, encoding: "utf8" });
+    assertEquals(status, isOld ? 1 : 0, stderr);
+    if (isOld) assertStringIncludes(stderr, "needs Node.js 26 or later");
+  }
+  if (!isOld) assertEquals(run(node, ["echo.ts"], project), "packed true\n");
+}
+
 test("the packed tarball installs into an empty folder, runs, and fits every project's types", {
   only,
   skip: missingProgram("npm"),
@@ -122,6 +144,7 @@ test("the packed tarball installs into an empty folder, runs, and fits every pro
   run(process.execPath, ["add", folder.at(tarball)], project);
   writeFileSync(join(project, "echo.ts"), ECHO);
   assertEquals(run(process.execPath, ["echo.ts"], project), "packed true\n");
+  checkOnNode(project);
   // Its first line names bun, which is to be found.
   const path = `PATH=${ROOT}node_modules/.bin:${process.env.PATH}`;
   const program = "node_modules/.bin/mptcp";

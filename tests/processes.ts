@@ -119,8 +119,12 @@ export function pythonPeer(...args: (string | number)[]): LineProcess {
  */
 export function runtimeCommand(permissions: string[] = ["-A"]): string[] {
   process.env.RUNTIME_UNDER_TEST = process.execPath;
-  const flags = runtime === "deno" ? ["--no-check", "--quiet", ...permissions] : [];
-  return ["sh", "-c", 'exec "$RUNTIME_UNDER_TEST" "$@"', "sh", "run", ...flags];
+  const flags = {
+    deno: ["run", "--no-check", "--quiet", ...permissions],
+    bun: ["run"],
+    node: ["--disable-warning=ExperimentalWarning", "--import", `${ROOT}tests/node_hooks.ts`],
+  }[runtime];
+  return ["sh", "-c", 'exec "$RUNTIME_UNDER_TEST" "$@"', "sh", ...flags];
 }
 
 /** What a finished process left. */
@@ -175,5 +179,9 @@ export function runProgram(text: string, options: ProgramOptions = {}): Promise<
   return runToEnd([...prefix, ...runtimeCommand(permissions), ...STDIN], { input: text, env });
 }
 
-/** How each runtime is told to take TypeScript from standard input. */
-export const STDIN: string[] = runtime === "deno" ? ["--ext=ts", "-"] : ["-"];
+/** How the runtime is told to take TypeScript from standard input. */
+export const STDIN: string[] = {
+  deno: ["--ext=ts", "-"],
+  bun: ["-"],
+  node: ["--input-type=module-typescript", "-"],
+}[runtime];

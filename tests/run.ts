@@ -2,6 +2,7 @@
  * Runs the tests on Deno and on Bun and prints a line of totals for each.
  *
  * `deno task test` runs all; arguments choose files or runtimes: `deno task test deno tests/conn_test.ts`.
+ * `deno task test node` runs on Node.js, which npm fetches, what Node can do: see `NODE_TESTS`.
  * `--congestion=NAME` chooses the congestion control, cubic by default.
  *
  * Root gets a network namespace for each runtime, so that both run side by side: the counters of MPTCP,
@@ -15,7 +16,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -27,17 +28,34 @@ interface Totals {
   skipped: number;
 }
 
-type Runtime = "deno" | "bun";
+type Runtime = "deno" | "bun" | "node";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const BUN = `${ROOT}node_modules/.bin/bun`;
-const LABELS: Readonly<Record<Runtime, string>> = { deno: "Deno", bun: "Bun" };
+const LABELS: Readonly<Record<Runtime, string>> = {
+  deno: "Deno",
+  bun: "Bun",
+  node: "Node.js",
+};
+
+/** The Node.js that is fetched where `MPTCP_NODE` names none. */
+const NODE_VERSION = "26.10.0";
+const NODE_FOLDER = `${ROOT}node_modules/.node-${NODE_VERSION}`;
+
+/** Sockets, path manager, proxy, and HTTP by `node:http`. */
+const NODE_TESTS = [
+  ...["connect", "conn", "contract", "detach", "faults", "loop_waker", "orphans", "streams"],
+  ...["address", "info", "netns", "socket_options", "subflows", "support", "truth"],
+  ...["endpoints", "events", "netlink", "paths", "per_connection"],
+  ...["proxy", "proxy_backends", "proxy_protocol", "proxy_relay", "proxy_shutdown"],
+  ...["node_runtime"],
+].map((name) => `tests/${name}_test.ts`);
 
 const { values, positionals } = parseArgs({
   options: { congestion: { type: "string", default: "cubic" } },
   allowPositionals: true,
 });
-const runtimes = (["deno", "bun"] as const).filter((name) => positionals.includes(name));
+const runtimes = (["deno", "bun", "node"] as const).filter((name) => positionals.includes(name));
 const chosen = runtimes.length > 0 ? runtimes : ["deno", "bun"] as const;
 const files = positionals.filter((arg) => !Object.hasOwn(LABELS, arg));
 
@@ -100,7 +118,25 @@ function inNamespace(command: readonly string[], folder: string): string[] {
   return ["unshare", "--net", "--mount", "sh", "-ec", script, "sh", folder, ...command];
 }
 
+/** Node.js, fetched from npm if need be. */
+function findNode(): string {
+  if (process.env.MPTCP_NODE) return process.env.MPTCP_NODE;
+  const name = `node-linux-${process.arch}`;
+  const path = `${NODE_FOLDER}/node_modules/${name}/bin/node`;
+  if (existsSync(path)) return path;
+  const args = ["install", "--no-save", "--prefix", NODE_FOLDER, `${name}@${NODE_VERSION}`];
+  const { status, stderr } = spawnSync("npm", args, { encoding: "utf8" });
+  if (status === 0) return path;
+  throw new Error(`npm ${args.join(" ")}: status ${status}: ${stderr}`);
+}
+
 function commandOf(name: Runtime): string[] {
+  if (name === "node") {
+    const options = ["--disable-warning=ExperimentalWarning", "--import", "./tests/node_hooks.ts"];
+    // One file at a time: they share a namespace, as on the other runtimes.
+    const runner = ["--test", "--test-concurrency=1", "--test-reporter=spec"];
+    return [findNode(), ...options, ...runner, ...(files.length > 0 ? files : NODE_TESTS)];
+  }
   if (name === "bun") return [BUN, "test", ...(files.length > 0 ? files : ["tests"])];
   // Snippets of documentation are tests too; README.md has programs, which docs_test.ts runs.
   const paths = files.length > 0 ? files : ["tests", "mod.ts", "src", "--doc"];
@@ -119,7 +155,8 @@ async function testOn(name: Runtime): Promise<Totals> {
       name,
       isolated ? inNamespace(command, folder) : command,
     );
-    return name === "deno" ? totalsOfDeno(status, output) : totalsOfBun(status, output);
+    const totalsOf = { deno: totalsOfDeno, bun: totalsOfBun, node: totalsOfNode }[name];
+    return totalsOf(status, output);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -133,6 +170,11 @@ function totalsOfDeno(status: number, output: string): Totals {
 function totalsOfBun(status: number, output: string): Totals {
   const count = (what: string) => new RegExp(`^ (\\d+) ${what}$`, "m").exec(output)?.[1];
   return toTotals(status, count("pass"), count("fail"), count("skip"));
+}
+
+function totalsOfNode(status: number, output: string): Totals {
+  const count = (what: string) => new RegExp(`^ℹ ${what} (\\d+)$`, "m").exec(output)?.[1];
+  return toTotals(status, count("pass"), count("fail"), count("skipped"));
 }
 
 function toTotals(

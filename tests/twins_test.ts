@@ -12,7 +12,7 @@ import { nameOf, nodesOf, parseSources } from "./sources.ts";
 
 /** Names with the runtime's taken out: `denoFfi` and `bunFfi` are twins. */
 function neutral(name: string): string {
-  return name.replace(/deno|bun/gi, "*");
+  return name.replace(/deno|bun|node/gi, "*");
 }
 
 /** The names that a file exports, in its order. */
@@ -57,7 +57,7 @@ function keysOf(tree: SourceFile, name: string): string[] {
 }
 
 const sources = await parseSources();
-const RUNTIMES = ["deno", "bun"] as const;
+const RUNTIMES = ["deno", "bun", "node"] as const;
 
 /** What fills in each contract: "libc.ts" is in the folder of every runtime. */
 const TWINS = ["http.ts", "libc.ts", "tcp.ts", "waker.ts"];
@@ -75,7 +75,7 @@ test("twins export the same names in the same order", () => {
 
 test("only Bun needs files that are no twin: Deno's own objects are what the contracts describe", () => {
   const others = [...sources.keys()].filter((path) =>
-    /^ffi\/(deno|bun)\//.test(path) && !TWINS.includes(path.split("/")[2]!)
+    /^ffi\/(deno|bun|node)\//.test(path) && !TWINS.includes(path.split("/")[2]!)
   );
   assertEquals(others, ["ffi/bun/server_websocket.ts", "ffi/bun/tcp_conn.ts"]);
 });

@@ -5,9 +5,8 @@
  */
 
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { createServer, type RequestListener, Server } from "node:http";
-import { createServer as createHttpsServer } from "node:https";
-import { Server as NetServer, Socket } from "node:net";
+import { type RequestListener, Server } from "node:http";
+import { Server as NetServer, type Socket } from "node:net";
 import type {
   ClientTlsOptions,
   NodeServer,
@@ -20,6 +19,7 @@ import type {
   TlsOptions,
   WebSocketUpgrade,
 } from "../http.ts";
+import { createNodeServer } from "../node_server.ts";
 import { libc } from "../runtime.ts";
 
 /** The parts of `Deno` that this file uses, so that Bun's type checker needs no Deno types. */
@@ -135,15 +135,7 @@ function nodeServer(
   tls: TlsOptions | null,
 ): NodeServer {
   if (tls !== null) checkTls(tls);
-  const server = tls === null ? createServer(listener) : createHttpsServer({ ...tls }, listener);
-  server.on(tls === null ? "connection" : "secureConnection", onConnection);
-  const adopt = (fd: number) => {
-    // Below TLS nobody would end a socket whose handshake has failed.
-    const socket = new Socket({ fd, allowHalfOpen: tls === null });
-    server.emit("connection", socket);
-    return socket;
-  };
-  return { server, adopt };
+  return createNodeServer(listener, onConnection, tls);
 }
 
 /** Deno's node:https looks at a certificate only when a client comes, and then says nothing. */

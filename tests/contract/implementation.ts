@@ -8,7 +8,7 @@ import { pretendUnsupported } from "../../ffi/runtime.ts";
 import { connectMptcp, listenMptcp, MptcpError, mptcpSupport } from "../../mod.ts";
 import type { ConnectMptcpOptions, ListenMptcpOptions, MptcpConn } from "../../src/types.ts";
 import type { MptcpListener } from "../../src/types.ts";
-import type { TestOptions } from "../harness.ts";
+import { runtime, type TestOptions } from "../harness.ts";
 import { assert, assertEquals } from "@std/assert";
 
 /** The members of `Deno.TcpConn`. */
@@ -90,7 +90,9 @@ export const implementations: Readonly<Record<string, Implementation>> = {
     protocol: "tcp",
     native: false,
     deno: Deno !== undefined,
-    options: {},
+    options: {
+      place: runtime === "node" ? "node:net listens in a later turn, a listener at once" : null,
+    },
     listen: (options) => unsupported(() => listenMptcp(options)),
     connect: (options) => unsupported(() => connectMptcp(options)),
   },

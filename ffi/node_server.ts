@@ -1,0 +1,27 @@
+/**
+ * A server of `node:http` that listens nowhere, where `node:net` takes descriptors.
+ *
+ * @module
+ */
+
+import { createServer, type RequestListener } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import { Socket } from "node:net";
+import type { NodeServer, TlsOptions } from "./http.ts";
+
+/** See `nodeServer` of the contract in `http.ts`. */
+export function createNodeServer(
+  listener: RequestListener,
+  onConnection: (socket: Socket) => void,
+  tls: TlsOptions | null,
+): NodeServer {
+  const server = tls === null ? createServer(listener) : createHttpsServer({ ...tls }, listener);
+  server.on(tls === null ? "connection" : "secureConnection", onConnection);
+  const adopt = (fd: number) => {
+    // Below TLS nobody would end a socket whose handshake has failed.
+    const socket = new Socket({ fd, allowHalfOpen: tls === null });
+    server.emit("connection", socket);
+    return socket;
+  };
+  return { server, adopt };
+}
