@@ -10,6 +10,7 @@ import { loadLibc as loadForBun } from "./bun/libc.ts";
 import { denoFfi, loadLibc as loadForDeno } from "./deno/libc.ts";
 import { loadLibc as loadForNode, nodeFfi } from "./node/libc.ts";
 import { closeOrphans as closeLeft, markOwner } from "./linux/owner.ts";
+import { resourceSymbol as symbolOfDeno, toResource as toDenoResource } from "./deno/resource.ts";
 import type { Tcp } from "./tcp.ts";
 import { runtimeTcp as tcpOfBun } from "./bun/tcp.ts";
 import { runtimeTcp as tcpOfDeno } from "./deno/tcp.ts";
@@ -132,6 +133,15 @@ export function unsupportedPlatform(): string | null {
 /** The runtime's own TCP, for an unsupported platform. */
 export function runtimeTcp(): Tcp {
   return chosen.runtimeTcp();
+}
+
+/**
+ * The member by which the runtime's own functions ask a connection for what it is inside, and how to
+ * make that of a descriptor; `null` where there is no such thing.
+ */
+export function runtimeResource(): { symbol: symbol; take: (fd: number) => number } | null {
+  const symbol = isDeno ? symbolOfDeno() : null;
+  return symbol === null ? null : { symbol, take: toDenoResource };
 }
 
 /**

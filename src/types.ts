@@ -342,6 +342,7 @@ export interface MptcpConn extends Disposable {
   /**
    * Gives the descriptor away, non-blocking and close-on-exec, and forgets it: the caller owns it.
    * What waits is rejected as by `close`.
+   * `Deno.startTls` does this to the connection that it is given.
    *
    * @throws {MptcpError} code "ERR_UNSUPPORTED" where the runtime's own TCP stands in.
    */

@@ -73,11 +73,15 @@ test("twins export the same names in the same order", () => {
   }
 });
 
-test("only Bun needs files that are no twin: Deno's own objects are what the contracts describe", () => {
+test("what is no twin is known: what Bun lacks of the contracts, and Deno's resources", () => {
   const others = [...sources.keys()].filter((path) =>
     /^ffi\/(deno|bun|node)\//.test(path) && !TWINS.includes(path.split("/")[2]!)
   );
-  assertEquals(others, ["ffi/bun/server_websocket.ts", "ffi/bun/tcp_conn.ts"]);
+  assertEquals(others, [
+    "ffi/bun/server_websocket.ts",
+    "ffi/bun/tcp_conn.ts",
+    "ffi/deno/resource.ts",
+  ]);
 });
 
 test("the calls are the methods of the contract, in its order, and so are the C functions", () => {

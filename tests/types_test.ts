@@ -5,17 +5,20 @@
  * @module
  */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import {
   connectMptcp,
   listenMptcp,
   type MptcpConn,
   type MptcpError,
   type MptcpListener,
+  mptcpSupport,
   type NetAddr,
 } from "../mod.ts";
 import { test } from "./harness.ts";
-import { connectedPair } from "./sockets.ts";
+import { createSigned, noCertificate } from "./certificate.ts";
+import { bytesOf, connectedPair } from "./sockets.ts";
+import { serveMptcp } from "../src/http/mod.ts";
 
 export const asTcpConn: (conn: MptcpConn) => Deno.TcpConn = (conn) => conn;
 export const asConn: (conn: MptcpConn) => Deno.Conn<Deno.NetAddr> = (conn) => conn;
@@ -28,6 +31,9 @@ export const asNetAddr: (addr: NetAddr) => Deno.NetAddr = (addr) => addr;
 export const asListen: (options: Deno.TcpListenOptions) => Deno.TcpListener = listenMptcp;
 export const asConnect: (options: Deno.ConnectOptions) => Promise<Deno.TcpConn> = connectMptcp;
 export const asError: (error: MptcpError) => Error & { code: string } = (error) => error;
+
+/** What type-checks has to work. */
+export const asStartTls: (conn: MptcpConn) => Promise<Deno.TlsConn> = (conn) => Deno.startTls(conn);
 
 const only = { runtime: "deno", reason: "it is about Deno's objects" } as const;
 
@@ -56,4 +62,24 @@ test("connections and listeners have every member of Deno's own", { only }, asyn
   using pair = await connectedPair();
   assertEquals(missing(native, listener), []);
   assertEquals(missing(nativeConn, pair.client), []);
+});
+
+test("Deno.startTls encrypts a connection and takes it over", {
+  only,
+  skip: noCertificate ?? mptcpSupport().fallback?.detail ?? null,
+}, async () => {
+  const { ca, cert, key } = createSigned();
+  await using server = serveMptcp(
+    { hostname: "127.0.0.1", port: 0, cert, key },
+    (_request, info) => new Response(`secret by ${info.protocol}`),
+  );
+  for (const mptcp of ["require", "off"] as const) {
+    using conn = await connectMptcp({ port: server.addr.port, mptcp });
+    using tls = await Deno.startTls(conn, { hostname: "localhost", caCerts: [ca] });
+    assertEquals(conn.fd, -1);
+    await tls.write(bytesOf("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    const answer = await new Response(tls.readable).text();
+    const protocol = mptcp === "off" ? "tcp" : "mptcp";
+    assert(answer.includes(`secret by ${protocol}`), answer);
+  }
 });

@@ -6,6 +6,7 @@
 
 import { SO_KEEPALIVE, SOL_SOCKET, SOL_TCP, TCP_NODELAY } from "../../ffi/linux/abi.ts";
 import { addZone, zoneOf } from "../../ffi/linux/sockaddr.ts";
+import { runtimeResource } from "../../ffi/runtime.ts";
 import { check, closedError } from "../error.ts";
 import { readMptcpInfo, wireProtocol } from "../kernel/info.ts";
 import type { MptcpInfo } from "../kernel/info_types.ts";
@@ -174,4 +175,16 @@ export class Conn implements MptcpConn {
       finish: () => this[Symbol.dispose](),
     });
   }
+}
+
+// `Deno.startTls` takes what looks like a Deno.TcpConn, and asks it for this. It takes the descriptor
+// over, as it does that of Deno's own connections.
+const resource = runtimeResource();
+if (resource !== null) {
+  Object.defineProperty(Conn.prototype, resource.symbol, {
+    configurable: true,
+    get(this: Conn): number {
+      return resource.take(this.detach());
+    },
+  });
 }
