@@ -5,6 +5,7 @@
  */
 
 import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
 import { UsageError } from "./args/arguments.ts";
 import type { Command } from "./args/command.ts";
 import { PROGRAM, program } from "./commands.ts";
@@ -41,8 +42,14 @@ export async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (terminal.signal.aborted) return interruptedStatus(terminal.signal);
     return reportFailure(error, names.join(" "), asksForJson(rest), terminal);
+  } finally {
+    // A reader that does not read is not waited for any longer.
+    await Promise.race([terminal.flush(), delay(FLUSH_TIME, undefined, { ref: false })]);
   }
 }
+
+/** Milliseconds that what was logged has to be written in the end. */
+const FLUSH_TIME = 1000;
 
 /** Told without the parser, which may be what refuses the command line. */
 function asksForJson(words: readonly string[]): boolean {

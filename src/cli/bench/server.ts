@@ -171,12 +171,12 @@ class BenchServer {
     await inTime(confirmed, PATIENCE, "it does not confirm the figures");
     if (this.#options.json) {
       const { direction, streams } = hello;
-      this.#terminal.print(
+      this.#terminal.log(
         JSON.stringify({ remote: hostname, direction, streams, protocol, ...figures }),
       );
     } else {
       const bytes = figures.sent + figures.received;
-      this.#terminal.print(
+      this.#terminal.log(
         `${hostname}  ${hello.direction}  ${protocol.toUpperCase()}  ${formatBytes(bytes)}  ` +
           `${formatRate(bytes / figures.seconds)}  ${cpuText(figures)}`,
       );

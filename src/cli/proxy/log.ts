@@ -41,13 +41,13 @@ export class ProxyLog {
     if (this.#quiet && !isFailure) return;
     const line = this.#line(event.event, this.#json ? plain(event) : pairsOf(event));
     if (isFailure && !this.#json) this.#terminal.warn(line);
-    else this.#terminal.print(line);
+    else this.#terminal.log(line);
   }
 
   /** Prints a connection that is over. */
   connection(report: ProxyReport): void {
     const fields = this.#json ? plain({ ...report }) : pairsOfReport(report);
-    this.#terminal.print(this.#line("connection", fields));
+    this.#terminal.log(this.#line("connection", fields));
   }
 
   /** Prints counters on standard error. */

@@ -108,7 +108,7 @@ function printer(
   terminal: Terminal,
 ): ((access: Access) => void) | null {
   if (!log) return null;
-  return (access) => terminal.print(json ? toJson(access) : commonLine(access));
+  return (access) => terminal.log(json ? toJson(access) : commonLine(access));
 }
 
 function failed(terminal: Terminal): (error: unknown) => Response {

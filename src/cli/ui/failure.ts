@@ -7,6 +7,7 @@
 import { MptcpError } from "../../error.ts";
 import { UsageError } from "../args/arguments.ts";
 import { toJson } from "./json.ts";
+import { printable } from "./printable.ts";
 import { StatusError } from "./status_error.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -25,7 +26,7 @@ export function reportFailure(
     terminal.warn(toJson({ error: describe(error) }));
     return status;
   }
-  terminal.warn(`${terminal.errorStyles.red(`${command}:`)} ${messageOf(error)}`);
+  terminal.warn(`${terminal.errorStyles.red(`${command}:`)} ${printable(messageOf(error))}`);
   if (error instanceof UsageError) terminal.warn(`Try "${command} --help".`);
   return status;
 }

@@ -8,6 +8,8 @@
 export interface Screen {
   /** Prints a line, or lines. */
   warn(text: string): void;
+  /** Sends escape sequences. */
+  control(sequence: string): void;
   /** The width. */
   readonly columns: number;
 }
@@ -23,17 +25,17 @@ export class LiveLines {
 
   /** Draws lines in the place of those before. What is too long is cut. */
   draw(lines: readonly string[]): void {
-    const before = this.#erasure();
+    this.#erase();
     this.#lines = lines.map((line) => line.slice(0, this.#screen.columns - 1));
-    this.#screen.warn(`${before}${this.#lines.join("\n")}`);
+    this.#screen.warn(this.#lines.join("\n"));
   }
 
   /** Prints what is to stay, above. */
   say(text: string): void {
     const lines = this.#lines;
-    const before = this.#erasure();
+    this.#erase();
     this.#lines = [];
-    this.#screen.warn(`${before}${text}`);
+    this.#screen.warn(text);
     if (lines.length > 0) this.draw(lines);
   }
 
@@ -42,8 +44,8 @@ export class LiveLines {
     this.#lines = [];
   }
 
-  /** Up to the first line, and clear the rest of the screen. */
-  #erasure(): string {
-    return this.#lines.length === 0 ? "" : `\x1b[${this.#lines.length}A\r\x1b[J`;
+  /** Goes up to the first line, and clears the rest of the screen. */
+  #erase(): void {
+    if (this.#lines.length > 0) this.#screen.control(`\x1b[${this.#lines.length}A\r\x1b[J`);
   }
 }

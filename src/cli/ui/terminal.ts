@@ -6,21 +6,35 @@
 
 import process from "node:process";
 import { setImmediate } from "node:timers";
+import { LogOutput } from "./log_output.ts";
+import { printable, PrintableBytes } from "./printable.ts";
 
 /** A way to colour text; the same text where there are no colours. */
 export type Style = (text: string) => string;
 
 /** The standard streams of a command, and the signals that end it. */
 export interface Terminal {
-  /** Prints a line, or lines, on standard output. */
+  /**
+   * Prints a line, or lines, on standard output: what the command is for. Where that cannot be
+   * written, the command ends.
+   */
   print(text: string): void;
-  /** Prints a line, or lines, on standard error. */
+  /** Prints a line, or lines, on standard output that the command can do without. */
+  log(text: string): void;
+  /** Prints a line, or lines, on standard error, which every command can do without. */
   warn(text: string): void;
+  /** Sends escape sequences to standard error. Texts of print, log and warn cannot have any. */
+  control(sequence: string): void;
   /**
    * Writes bytes to standard output, and waits until they are taken: the buffer is free again then.
-   * Rejects when they cannot be written, or a signal comes first.
+   * Rejects when they cannot be written, or a signal comes first. A terminal gets control characters
+   * as escapes.
+   *
+   * @param raw Whether a terminal gets the bytes as they are.
    */
-  write(bytes: Uint8Array): Promise<void>;
+  write(bytes: Uint8Array, raw?: boolean): Promise<void>;
+  /** Waits until what was logged is written, or cannot be. */
+  flush(): Promise<void>;
   /** Whether standard output is a terminal. */
   readonly outIsTerminal: boolean;
   /** Whether standard error is a terminal. */
@@ -92,6 +106,17 @@ function writeAll(
   });
 }
 
+/** Writes on standard error; where that fails, there is nobody to tell. */
+function writeError(text: string): void {
+  try {
+    process.stderr.write(text);
+  } catch {
+    // Deno throws where standard error is a file on a full disk.
+  }
+}
+
+function ignore(): void {}
+
 /** The terminal of this process, and its end: the signals have their usual effect again. */
 export function openTerminal(): Terminal & Disposable {
   const controller = new AbortController();
@@ -110,18 +135,29 @@ export function openTerminal(): Terminal & Disposable {
     // A reader that has enough, as `head`, is no failure.
     if (error.code === "EPIPE") process.exit(0);
     if (writes > 0) return;
-    stderr.write(`Standard output cannot be written: ${error.message}\n`);
+    writeError(`Standard output cannot be written: ${error.message}\n`);
     process.exit(1);
   };
   stdout.on("error", gone);
+  stderr.on("error", ignore);
+  const outIsColoured = isColoured(stdout.isTTY === true);
+  const errorIsColoured = isColoured(stderr.isTTY === true);
+  const warn = (text: string) => writeError(`${printable(text, errorIsColoured)}\n`);
+  const log = new LogOutput(warn);
+  const bytesForTerminal = new PrintableBytes();
   return {
-    print: (text) => void stdout.write(`${text}\n`),
-    warn: (text) => void stderr.write(`${text}\n`),
-    write: async (bytes) => {
+    print: (text) => void stdout.write(`${printable(text, outIsColoured)}\n`),
+    log: (text) => log.add(printable(text)),
+    warn,
+    control: writeError,
+    write: async (bytes, raw = false) => {
       writes++;
-      await writeAll(stdout, bytes, controller.signal);
+      const asTheyAre = raw || stdout.isTTY !== true;
+      const out = asTheyAre ? bytes : bytesForTerminal.convert(bytes);
+      await writeAll(stdout, out, controller.signal);
       writes--;
     },
+    flush: () => log.flush(),
     outIsTerminal: stdout.isTTY === true,
     errorIsTerminal: stderr.isTTY === true,
     get columns() {
@@ -130,12 +166,13 @@ export function openTerminal(): Terminal & Disposable {
     get rows() {
       return stdout.rows ?? stderr.rows ?? 24;
     },
-    styles: stylesFor(isColoured(stdout.isTTY === true)),
-    errorStyles: stylesFor(isColoured(stderr.isTTY === true)),
+    styles: stylesFor(outIsColoured),
+    errorStyles: stylesFor(errorIsColoured),
     signal: controller.signal,
     [Symbol.dispose]: () => {
       for (const remove of handlers) remove();
       stdout.off("error", gone);
+      stderr.off("error", ignore);
     },
   };
 }
