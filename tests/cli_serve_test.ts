@@ -90,7 +90,10 @@ test("serve has files, their types and parts, and what has not changed is not se
   assertEquals(await statusWith({ "if-none-match": '"other"' }), 200);
   assertEquals(await statusWith({ "if-modified-since": changed! }), 304);
   assertEquals(await statusWith({ range: "bytes=6-" }), 416);
-  for (const range of ["lines=1-2", "bytes=x", "bytes=0-1,3-4"]) {
+  // The last no bytes are none; what makes no range is ignored.
+  assertEquals(await statusWith({ range: "bytes=-0" }), 416);
+  assertEquals(await statusWith({ range: "bytes=-0", "if-none-match": etag! }), 304);
+  for (const range of ["lines=1-2", "bytes=x", "bytes=0-1,3-4", "bytes=5-2", "bytes=-"]) {
     assertEquals(await statusWith({ range }), 200);
   }
   assertEquals(await statusWith({ range: "bytes=0-" }, "/empty"), 200);

@@ -56,16 +56,34 @@ async function serveFile(request: Request, { path }: Entry): Promise<Response> {
     etag: "strong",
     digest: ({ tag }: OpenFile) => Promise.resolve(tag),
   } as const;
-  return await createFileResponse(file, withOneRange(request, file.size), options);
+  const response = await createFileResponse(file, withOneRange(request, file.size), options);
+  const isEmpty = request.method === "GET" && !request.headers.has("if-range") &&
+    EMPTY_RANGE.test(request.headers.get("range") ?? "");
+  if (!isEmpty || response.status !== STATUS_CODE.OK) return response;
+  await response.body?.cancel();
+  return refusal(request, STATUS_CODE.RangeNotSatisfiable, {
+    "content-range": `bytes */${file.size}`,
+    "accept-ranges": "bytes",
+  });
 }
 
-/** What else is asked for in ranges is answered by the whole: RFC 9110, 14.2. */
+/** The last no bytes, which no file has. */
+const EMPTY_RANGE = /^bytes=-0+$/;
+
+/** What else is asked for in ranges, several or none, is answered by the whole: RFC 9110, 14.2. */
 function withOneRange(request: Request, size: number): Request {
   const range = request.headers.get("range");
-  if (range === null || (size > 0 && /^bytes=(\d+-\d*|-\d+)$/.test(range))) return request;
+  if (range === null || (size > 0 && isOneRange(range))) return request;
   const headers = new Headers(request.headers);
   headers.delete("range");
   return new Request(request.url, { method: request.method, headers });
+}
+
+function isOneRange(range: string): boolean {
+  const found = /^bytes=(\d*)-(\d*)$/.exec(range);
+  if (found === null || EMPTY_RANGE.test(range)) return false;
+  const [, first = "", last = ""] = found;
+  return first === "" ? last !== "" : last === "" || Number(first) <= Number(last);
 }
 
 function notFound(request: Request): Response {
