@@ -90,7 +90,12 @@ function remoteAddr(
 
 function createFetch(tls: ClientTlsOptions, proxy: SocksProxy | null): RuntimeFetch {
   const client = withoutNoProxy(() =>
-    deno().createHttpClient({ ...tls, ...(proxy !== null && { proxy: toDenoProxy(proxy) }) })
+    // As in Bun, a request may name another host than that of its URL.
+    deno().createHttpClient({
+      ...tls,
+      allowHost: true,
+      ...(proxy !== null && { proxy: toDenoProxy(proxy) }),
+    })
   );
   return {
     fetch: (input, init) => fetch(input, { ...init, client } as RequestInit),

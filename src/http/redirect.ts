@@ -16,7 +16,7 @@ const BODY_HEADERS = [
   "content-type",
 ];
 /** Headers that are for one origin alone. */
-const SECRET_HEADERS = ["authorization", "cookie", "proxy-authorization"];
+const SECRET_HEADERS = ["authorization", "cookie", "host", "proxy-authorization"];
 
 /** Makes one request, and follows nothing. */
 export type FetchOnce = (
