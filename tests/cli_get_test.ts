@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
-import { listenMptcp, type MptcpListener, mptcpSupport } from "../mod.ts";
+import { listenMptcp, mptcpSupport } from "../mod.ts";
 import { serveMptcp, type ServeMptcpHandler } from "../src/http/mod.ts";
 import { createSigned, noCertificate } from "./certificate.ts";
 import { type CliOptions, mptcp, mptcpCommand, noTerminal, TerminalSession } from "./cli.ts";
@@ -9,7 +9,8 @@ import { CliProcess } from "./cli_process.ts";
 import { test } from "./harness.ts";
 import { urlOf } from "./http.ts";
 import type { Finished } from "./processes.ts";
-import { bytesOf, delay, writeAll } from "./sockets.ts";
+import { scripted } from "./scripted.ts";
+import { delay } from "./sockets.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const noMptcp = mptcpSupport().fallback?.detail ?? null;
@@ -39,44 +40,6 @@ const HANDLER: ServeMptcpHandler = async (request, info) => {
 
 function serve(): ReturnType<typeof serveMptcp> {
   return serveMptcp({ hostname: "127.0.0.1", port: 0, engine: "node", onListen() {} }, HANDLER);
-}
-
-/** A server that says the same to everyone once it was asked, and then ends or resets or waits. */
-function scripted(
-  answer: string | ((request: string) => string),
-  then: "end" | "reset" | "wait",
-): { url: string; requests: string[] } & AsyncDisposable {
-  const listener: MptcpListener = listenMptcp({
-    hostname: "127.0.0.1",
-    socketOptions: then === "reset" ? { linger: 0 } : {},
-  });
-  const requests: string[] = [];
-  const open = new Set<Disposable>();
-  const run = async () => {
-    for await (const conn of listener) {
-      open.add(conn);
-      const buf = new Uint8Array(64 * 1024);
-      const count = await conn.read(buf).catch(() => null);
-      if (count === null) continue;
-      const request = new TextDecoder().decode(buf.subarray(0, count));
-      requests.push(request);
-      await writeAll(conn, bytesOf(typeof answer === "string" ? answer : answer(request)));
-      if (then === "wait") continue;
-      // What was sent is to be read first: a reset overtakes it, and so does an end in Bun's fetch.
-      await delay(200);
-      conn.close();
-    }
-  };
-  const over = run().catch(() => {});
-  return {
-    url: `http://127.0.0.1:${listener.addr.port}/file.bin`,
-    requests,
-    async [Symbol.asyncDispose]() {
-      for (const conn of open) conn[Symbol.dispose]();
-      listener.close();
-      await over;
-    },
-  };
 }
 
 function head(...lines: string[]): string {

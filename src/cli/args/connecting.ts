@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isIP } from "node:net";
 import type { ConnectMptcpOptions } from "../../types.ts";
 import { type Arguments, UsageError } from "./arguments.ts";
 import type { Option } from "./command.ts";
@@ -48,7 +49,22 @@ export function readFamily(args: Arguments): 4 | 6 | undefined {
 }
 
 /** Where to connect to, with the family of {@linkcode FAMILY_OPTIONS}. */
-export function withFamily<T extends ConnectMptcpOptions>(args: Arguments, remote: T): T {
+export function withFamily<T extends ConnectMptcpOptions & { family?: 4 | 6 | undefined }>(
+  args: Arguments,
+  remote: T,
+): T {
   const family = readFamily(args);
-  return family === undefined ? remote : { ...remote, family };
+  if (family === undefined) return remote;
+  if (remote.family !== undefined && remote.family !== family) {
+    throw new UsageError(`--ipv${family}: the address says IPv${remote.family} itself`);
+  }
+  if (remote.hostname !== undefined) checkFamily(remote.hostname, family);
+  return { ...remote, family };
+}
+
+/** Refuses an IP address of the other family; names have both. */
+export function checkFamily(hostname: string, family: 4 | 6 | undefined): void {
+  const found = isIP(hostname.replace(/^\[|\]$/g, ""));
+  if (family === undefined || found === 0 || found === family) return;
+  throw new UsageError(`--ipv${family}: ${hostname} is not an IPv${family} address`);
 }

@@ -5,7 +5,7 @@
  */
 
 import { setTimeout } from "node:timers";
-import { createMptcpClient, type MptcpClientOptions } from "../../http/mod.ts";
+import { createMptcpClient, type MptcpClient, type MptcpClientOptions } from "../../http/mod.ts";
 import type { Command } from "../args/command.ts";
 import { CONNECT_TIMEOUT, FAMILY_OPTIONS } from "../args/connecting.ts";
 import { MODE_OPTIONS } from "../args/modes.ts";
@@ -13,6 +13,7 @@ import { StatusError } from "../ui/status_error.ts";
 import type { Terminal } from "../ui/terminal.ts";
 import { type GetOptions, readGetOptions } from "./options.ts";
 import { shownUrl } from "./request.ts";
+import { isTransient, waitToRetry } from "./retry.ts";
 import { Run } from "./run.ts";
 import { STATUSES } from "./status.ts";
 
@@ -27,6 +28,14 @@ export const get: Command = {
 error. A file has its name once it is whole; until then it is FILE.part, from which -C - goes on if
 the file on the server is still the same. With -o the bar shows the rate of every path, and a path
 that goes is told of.
+
+A FILE that exists gets its new content once all of it has come, and keeps its mode and its links;
+a device or a pipe is written to directly. -C - goes on only with the same version of a file, by the
+server's ETag or Last-Modified: anything else fails and leaves what there is.
+
+What comes is verified by the digest that the server gives (Repr-Digest, Content-Digest, Content-MD5)
+or --checksum. A warning tells when the kernel saw contradicting data in the time of the transfer
+(MPTcpExtDSSNotMatching): Linux can then have delivered wrong bytes.
 
 A certificate that the system does not trust can be trusted by --cacert; there is no -k.`,
   options: [
@@ -84,6 +93,17 @@ A certificate that the system does not trust can be trusted by --cacert; there i
     CONNECT_TIMEOUT,
     { name: "user", short: "u", value: "NAME:PASSWORD", summary: "Log in (Basic)" },
     { name: "range", short: "r", value: "RANGE", summary: "Ask for these bytes, as 0-499 or -500" },
+    {
+      name: "retry",
+      value: "COUNT",
+      summary:
+        "Try again when that may help: after 408, 429 and 5xx, time-outs and broken connections",
+    },
+    {
+      name: "checksum",
+      value: "ALGORITHM=VALUE",
+      summary: "Fail, with status 111, unless the body has this digest, as sha-256=2c26b4...",
+    },
     { name: "compressed", summary: "Ask for a compressed answer, and unpack it" },
     ...FAMILY_OPTIONS,
     ...MODE_OPTIONS,
@@ -94,6 +114,10 @@ A certificate that the system does not trust can be trusted by --cacert; there i
     { line: "get -C - -O https://example.org/image.iso", summary: "Go on with it" },
     { line: "get -v example.org", summary: "Is MPTCP used, and if not, why" },
     { line: "get --require-mptcp -fsS http://10.0.0.1/", summary: "For scripts" },
+    {
+      line: "get --retry 5 -C - -O --checksum sha-256=2c26b4... https://example.org/image.iso",
+      summary: "Go on after a broken connection, and verify",
+    },
     { line: "get --json -o /dev/null example.org", summary: "The figures of a transfer" },
   ],
   statuses: STATUSES,
@@ -118,9 +142,30 @@ async function fetchUrl(options: GetOptions, terminal: Terminal): Promise<number
   }, maxTime * 1000);
   const signal = AbortSignal.any([terminal.signal, late.signal]);
   try {
-    return await new Run(options, terminal, client, signal).run();
+    return await attempts(options, terminal, client, signal);
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** Tries until it succeeds, fails for good, or has been tried often enough. */
+async function attempts(
+  options: GetOptions,
+  terminal: Terminal,
+  client: MptcpClient,
+  signal: AbortSignal,
+): Promise<number> {
+  for (let attempt = 0;; attempt++) {
+    const isLast = attempt === options.retries;
+    const run = new Run(options, terminal, client, signal);
+    try {
+      await run.run(isLast);
+      return 0;
+    } catch (error) {
+      // What has been printed cannot be taken back.
+      if (isLast || signal.aborted || run.hasPrinted || !isTransient(error)) throw error;
+      await waitToRetry(error as Error, attempt, options.silent, terminal, signal);
+    }
   }
 }
 

@@ -8,9 +8,15 @@ import { readFileSync } from "node:fs";
 import type { MptcpMode } from "../../types.ts";
 import { type Arguments, UsageError } from "../args/arguments.ts";
 import { type CommonOptions, readCommonOptions } from "../args/common_options.ts";
-import { type ConnectTimeoutOptions, readConnectTimeout, readFamily } from "../args/connecting.ts";
+import {
+  checkFamily,
+  type ConnectTimeoutOptions,
+  readConnectTimeout,
+  readFamily,
+} from "../args/connecting.ts";
 import { readMode } from "../args/modes.ts";
 import { StatusError } from "../ui/status_error.ts";
+import { type ExpectedDigest, readChecksum } from "./digest.ts";
 import type { GetRequest } from "./request.ts";
 import { readRequest } from "./request_options.ts";
 
@@ -44,6 +50,12 @@ export interface GetOptions extends CommonOptions, ConnectTimeoutOptions {
   readonly mptcp: MptcpMode;
   /** Which addresses to use; `undefined` for both families. */
   readonly family: 4 | 6 | undefined;
+  /** How often to try again what may pass. */
+  readonly retries: number;
+  /** Whether a body is unpacked that comes compressed. */
+  readonly unpack: boolean;
+  /** The digest that the body has to have. */
+  readonly checksum: ExpectedDigest | null;
   /** Certificates of further authorities, in PEM. */
   readonly caCerts: readonly string[];
 }
@@ -59,10 +71,18 @@ export function readGetOptions(args: Arguments): GetOptions {
   if (resume && (path === null || include)) {
     throw new UsageError("--continue-at needs a file to go on with: add -o FILE or -O");
   }
+  const request = readRequest(args);
+  // Deno unpacks by what was asked for.
+  const unpack = request.headers.get("accept-encoding") !== "identity";
+  if (resume && unpack) {
+    throw new UsageError("--continue-at goes on with the bytes of a file, not compressed ones");
+  }
+  const family = readFamily(args);
+  checkFamily(request.url.hostname, family);
   return {
     ...common,
     ...readConnectTimeout(args),
-    request: readRequest(args),
+    request,
     path,
     raw: args.text("output") === "-",
     resume,
@@ -75,9 +95,22 @@ export function readGetOptions(args: Arguments): GetOptions {
     fail: args.has("fail"),
     maxTime: args.number("max-time", { integer: false }),
     mptcp: readMode(args),
-    family: readFamily(args),
+    family,
+    retries: args.number("retry", { max: 1_000_000 }) ?? 0,
+    unpack,
+    checksum: readGivenChecksum(args),
     caCerts: readAuthorities(args.text("cacert")),
   };
+}
+
+function readGivenChecksum(args: Arguments): ExpectedDigest | null {
+  const text = args.text("checksum");
+  if (text === undefined) return null;
+  const checksum = readChecksum(text);
+  if (checksum !== null) return checksum;
+  throw new UsageError(
+    `--checksum takes sha-256=VALUE, or sha-512, sha-1 or md5, in hex or base64, not "${text}"`,
+  );
 }
 
 function readOutput(args: Arguments): string | null {

@@ -6,25 +6,36 @@
 
 import { basename } from "node:path";
 import type { MptcpClient, MptcpClientConnection } from "../../http/mod.ts";
+import { printable } from "../ui/printable.ts";
 import { StatusError } from "../ui/status_error.ts";
 import type { Terminal } from "../ui/terminal.ts";
+import { decide, type Decision, type Part } from "./decision.ts";
+import { type CheckedDigest, DigestCheck, digestOf, hexOf } from "./digest.ts";
+import { Mismatches } from "./mismatches.ts";
 import type { GetOptions } from "./options.ts";
+import { unfinished, versionOf } from "./part.ts";
 import { Progress } from "./progress.ts";
-import { type GetRequest, shownUrl } from "./request.ts";
-import { FileSink, OutputSink, type Sink, unfinished } from "./sink.ts";
+import { shownUrl } from "./request.ts";
+import { HttpStatusError } from "./retry.ts";
+import { FileSink, OutputSink, type Sink } from "./sink.ts";
+import { WRONG_DIGEST } from "./status.ts";
 import { type Answer, carryBody, lengthOf, request } from "./transfer.ts";
-import { connectionLine, headLines, requestLines, transferLines } from "./verbose.ts";
+import { connectionLine, headLines, requestLines, summary, transferLines } from "./verbose.ts";
 
-/** One transfer. */
+type Writing = Extract<Decision, { readonly action: "write" }>;
+
+/** One attempt at a transfer. */
 export class Run {
   readonly #options: GetOptions;
   readonly #terminal: Terminal;
   readonly #client: MptcpClient;
   readonly #signal: AbortSignal;
-  #asked: GetRequest | null = null;
+  readonly #part: Part | null;
   /** Heads that go before the body. */
   #heads = "";
   #announced: MptcpClientConnection | null = null;
+  /** Whether bytes of the body have gone to standard output. */
+  hasPrinted = false;
 
   constructor(
     options: GetOptions,
@@ -36,162 +47,193 @@ export class Run {
     this.#terminal = terminal;
     this.#client = client;
     this.#signal = signal;
+    this.#part = options.resume ? unfinished(options.path!) : null;
   }
 
-  /** Makes the request, and gives the exit status. */
-  async run(): Promise<number> {
+  /**
+   * Makes the request, and takes the answer to where it belongs.
+   *
+   * @param isLast Whether it is not tried again, whatever comes.
+   */
+  async run(isLast: boolean): Promise<void> {
     const started = performance.now();
-    const answer = await this.#request(this.#options.request);
-    const { response } = answer;
-    if (this.#options.fail && response.status >= 400 && !this.#isComplete(response)) {
-      await response.body?.cancel();
-      throw new StatusError(
-        22,
-        `${shownUrl(answer.url)}: ${response.status} ${response.statusText}`.trimEnd(),
-      );
-    }
-    const bytes = await this.#receive(answer);
+    const { verbose, json, path } = this.#options;
+    const mismatches = new Mismatches();
+    const answer = await this.#request();
+    const decision = await this.#decide(answer, isLast);
+    const { bytes, digests } = await this.#receive(answer, decision);
     const seconds = (performance.now() - started) / 1000;
-    if (this.#options.verbose) {
-      for (const line of transferLines(answer.connection, bytes, seconds)) {
+    if (verbose) {
+      for (const line of transferLines(answer.connection, bytes, seconds, digests)) {
         this.#terminal.warn(line);
       }
     }
-    if (this.#options.json) {
-      this.#terminal.print(summary(answer, bytes, seconds, this.#options.path));
-    }
-    return 0;
+    const { count } = mismatches;
+    if (count > 0 && answer.connection?.protocol !== "tcp") this.#say(mismatches.warning(digests));
+    if (json) this.#terminal.print(summary(answer, { bytes, seconds, path, digests, count }));
   }
 
-  #request(asked: GetRequest): Promise<Answer> {
-    const part = this.#options.resume ? unfinished(this.#options.path!) : null;
+  /** Something that the transfer can do without. */
+  #say(text: string): void {
+    if (!this.#options.silent) this.#terminal.warn(text);
+  }
+
+  #request(): Promise<Answer> {
+    const { request: asked, include, head, verbose } = this.#options;
+    const headers = new Headers(asked.headers);
+    const part = this.#part;
     if (part !== null) {
-      asked.headers.set("range", `bytes=${part.size}-`);
-      asked.headers.set("if-range", part.modified.toUTCString());
+      headers.set("range", `bytes=${part.size}-`);
+      const condition = part.etag ?? part.modified;
+      if (condition !== null) headers.set("if-range", condition);
     }
-    this.#asked = asked;
-    const isVerbose = this.#options.verbose;
-    return request(this.#client, asked, this.#options.follow, this.#signal, {
+    return request(this.#client, { ...asked, headers }, this.#options, this.#signal, {
       onRequest: (request, url) => {
-        if (isVerbose) this.#terminal.warn(requestLines(request, url).join("\n"));
+        if (verbose) this.#terminal.warn(requestLines(request, url).join("\n"));
       },
       onAnswer: (response, connection) => {
         const lines = headLines(response);
-        if (this.#options.include || this.#options.head) {
-          this.#heads += `${lines.join("\r\n")}\r\n`;
-        }
-        if (!isVerbose) return;
+        if (include || head) this.#heads += `${lines.join("\r\n")}\r\n`;
+        if (!verbose) return;
         if (connection !== null && connection !== this.#announced) {
           this.#terminal.warn(connectionLine(connection));
         }
         this.#announced = connection;
-        this.#terminal.warn(lines.map((line) => `< ${line}`.trimEnd()).join("\n"));
+        this.#terminal.warn(lines.map((line) => `< ${printable(line)}`.trimEnd()).join("\n"));
       },
     });
   }
 
-  async #receive(answer: Answer): Promise<number> {
-    const { response } = answer;
-    const offset = this.#offset(response);
-    if (this.#isComplete(response)) {
-      await response.body?.cancel();
-      const sink = await FileSink.open(this.#options.path!, offset, null);
-      await sink.finish();
-      return 0;
+  /** Throws where the answer is good for nothing. */
+  async #decide({ response, url }: Answer, isLast: boolean): Promise<Decision> {
+    const { fail, head, request } = this.#options;
+    const { status, statusText } = response;
+    const part = this.#part;
+    const isError = status >= 400 && !(status === 416 && part !== null);
+    const refuse = async (exit: number, why: string) => {
+      await response.body?.cancel().catch(() => {});
+      throw new HttpStatusError(exit, `${shownUrl(url)}: ${printable(why)}`, response);
+    };
+    const why = `${status} ${statusText}`.trimEnd();
+    if (isError && (fail || (!isLast && HttpStatusError.isTransient(status)))) {
+      await refuse(22, why);
     }
-    const sink = await this.#openSink(response, offset);
-    const length = lengthOf(response);
+    // What HEAD gives is the head of all.
+    const range = head ? null : request.headers.get("range");
+    const decision = head
+      ? { action: "write", offset: 0, length: null, whole: true } as const
+      : decide(response, range, part);
+    if (decision.action === "fail") {
+      const kept = part === null ? "" : `. What there is stays: ${part.size} bytes`;
+      await refuse(decision.status, `${decision.why}${kept}`);
+    }
+    return decision;
+  }
+
+  async #receive(
+    answer: Answer,
+    decision: Decision,
+  ): Promise<{ bytes: number; digests: readonly CheckedDigest[] }> {
+    const { response } = answer;
+    if (decision.action === "complete") await response.body?.cancel().catch(() => {});
+    const writing: Writing = decision.action === "write"
+      ? decision
+      : { action: "write", offset: this.#part!.size, length: 0, whole: true };
+    if (this.#part !== null && writing.offset === 0) {
+      this.#say("the server does not go on with what there is: from the beginning");
+    }
+    const sink = await this.#openSink(response, writing.offset);
+    const check = this.#digestCheck(answer);
+    let bytes = 0;
+    try {
+      if (sink instanceof FileSink && writing.offset > 0 && check.needsBefore) {
+        for await (const chunk of sink.before(writing.offset)) check.addBefore(chunk);
+      }
+      if (decision.action === "write") {
+        bytes = await this.#carry(answer, writing, sink, check);
+      }
+    } catch (error) {
+      const left = await sink.abandon();
+      if (left !== null) this.#say(left);
+      throw error;
+    }
+    const digests = check.finish();
+    const wrong = digests.find(({ isRight }) => !isRight);
+    if (wrong !== undefined) throw await wrongDigest(answer, wrong, sink);
+    await sink.finish();
+    return { bytes, digests };
+  }
+
+  /** Hands the body on, with its progress; gives its bytes. */
+  async #carry(
+    answer: Answer,
+    { offset, length: sent, whole }: Writing,
+    sink: Sink,
+    check: DigestCheck,
+  ): Promise<number> {
+    const { path, silent } = this.#options;
+    const length = sent ?? lengthOf(answer.response);
     using progress = new Progress(
       {
-        name: this.#options.path === null ? answer.url.host : basename(this.#options.path),
+        name: path === null ? answer.url.host : basename(path),
         total: length === null ? null : offset + length,
         offset,
         bar: this.#showsBar(),
-        paths: !this.#options.silent,
+        paths: !silent,
       },
       answer.connection,
       this.#terminal,
     );
-    try {
-      if (this.#heads !== "") await sink.write(new TextEncoder().encode(this.#heads));
-      await carryBody(answer, this.#signal, async (chunk) => {
-        await sink.write(chunk);
-        progress.bytes += chunk.byteLength;
-      });
-    } catch (error) {
-      progress[Symbol.dispose]();
-      const left = await sink.abandon();
-      if (left !== null && !this.#options.silent) this.#terminal.warn(left);
-      throw error;
-    }
-    await sink.finish();
-    return progress.bytes;
+    if (this.#heads !== "") await sink.write(new TextEncoder().encode(this.#heads));
+    await carryBody(answer, sent, this.#signal, async (chunk) => {
+      this.hasPrinted ||= path === null;
+      await sink.write(chunk);
+      check.add(chunk);
+      progress.bytes += chunk.byteLength;
+    });
+    if (whole) return progress.bytes;
+    throw new StatusError(
+      18,
+      `${answer.url.host}: the server sent only a part of the rest: ${progress.bytes} bytes`,
+    );
   }
 
   async #openSink(response: Response, offset: number): Promise<Sink> {
-    if (this.#options.path === null) return new OutputSink(this.#terminal, this.#options.raw);
-    const modified = Date.parse(response.headers.get("last-modified") ?? "");
-    return await FileSink.open(
-      this.#options.path,
-      offset,
-      Number.isNaN(modified) ? null : new Date(modified),
-    );
+    const { path, raw } = this.#options;
+    if (path === null) return new OutputSink(this.#terminal, raw);
+    const version = offset > 0 ? this.#part : versionOf(response, lengthOf(response));
+    return await FileSink.open(path, { offset, version });
   }
 
-  /** Where in the file the body of an answer belongs. */
-  #offset({ status, headers }: Response): number {
-    const asked = /^bytes=(\d+)-$/.exec(this.#asked?.headers.get("range") ?? "")?.[1];
-    if (!this.#options.resume || asked === undefined) return 0;
-    const offset = Number(asked);
-    if (status === 416) return offset;
-    if (status !== 206) {
-      if (!this.#options.silent) {
-        this.#terminal.warn("the server does not go on with what there is: from the beginning");
-      }
-      return 0;
-    }
-    const range = headers.get("content-range") ?? "";
-    if (range.startsWith(`bytes ${offset}-`)) return offset;
-    throw new StatusError(
-      33,
-      `the server sent "${range}" in the place of the bytes from ${offset}`,
-    );
-  }
-
-  /** Whether there is nothing left of a file to go on with. */
-  #isComplete({ status, headers }: Response): boolean {
-    if (status !== 416 || !this.#options.resume) return false;
-    const size = /^bytes \*\/(\d+)$/.exec(headers.get("content-range") ?? "")?.[1];
-    return this.#asked?.headers.get("range") === `bytes=${size}-`;
+  #digestCheck({ response }: Answer): DigestCheck {
+    const { checksum, head, unpack, request } = this.#options;
+    if (head) return new DigestCheck([]);
+    const said = digestOf(response, unpack);
+    // Of a part of a file, its digest says nothing.
+    const isUsable = said !== null && !(said.of === "file" && request.headers.has("range"));
+    return new DigestCheck([
+      ...checksum === null ? [] : [checksum],
+      ...isUsable ? [said] : [],
+    ]);
   }
 
   /** Where the body goes to a terminal the bar would be in it. */
   #showsBar(): boolean {
     const { errorIsTerminal, outIsTerminal } = this.#terminal;
-    const isElsewhere = this.#options.path !== null || !outIsTerminal;
-    return errorIsTerminal && isElsewhere && !this.#options.silent && !this.#options.head;
+    const { path, silent, head } = this.#options;
+    return errorIsTerminal && (path !== null || !outIsTerminal) && !silent && !head;
   }
 }
 
-function summary(
-  { url, response, connection }: Answer,
-  bytes: number,
-  seconds: number,
-  file: string | null,
-): string {
-  return JSON.stringify({
-    url: shownUrl(url),
-    status: response.status,
-    bytes,
-    seconds,
-    bytesPerSecond: bytes / seconds,
-    file,
-    protocol: connection?.protocol ?? "tcp",
-    fallback: connection?.fallback ?? null,
-    subflows: connection?.subflows().map(({ localAddr, remoteAddr, tcp }) => ({
-      localAddr,
-      remoteAddr,
-      bytesReceived: Number(tcp.bytesReceived ?? 0),
-    })) ?? [],
-  });
+async function wrongDigest(
+  { url }: Answer,
+  { algorithm, found, value, source }: CheckedDigest,
+  sink: Sink,
+): Promise<StatusError> {
+  const place = await sink.reject();
+  return new StatusError(
+    WRONG_DIGEST,
+    `${url.host}: what came is wrong: its ${algorithm} is ${hexOf(found)}, not ${hexOf(value)} ` +
+      `(${source})${place === null ? "" : `. ${place}`}`,
+  );
 }

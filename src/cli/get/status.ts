@@ -10,6 +10,9 @@ import { StatusError } from "../ui/status_error.ts";
 /** What curl has no number for: MPTCP was required, and is not to be had. */
 export const NOT_MPTCP = 110;
 
+/** What curl has no number for: the digest of what came is another than it should be. */
+export const WRONG_DIGEST = 111;
+
 /** The statuses for the help. */
 export const STATUSES: Readonly<Record<number, string>> = {
   3: "the URL is none of HTTP",
@@ -17,18 +20,19 @@ export const STATUSES: Readonly<Record<number, string>> = {
   7: "the server cannot be connected to",
   8: "what the server says is not HTTP",
   18: "less came than was to come",
-  22: "with --fail: the answer's status is 400 or more",
+  22: "with --fail or -C -: the answer's status is 400 or more",
   23: "what came cannot be written",
   26: "what is to be sent cannot be read",
-  28: "it took longer than --max-time, or the server did not answer",
-  33: "the server sent another part than the one asked for",
+  28: "it took longer than --max-time or --connect-timeout",
+  33: "the server sent another part than the one asked for, or of another version",
   35: "TLS failed",
   47: "too many redirects",
   52: "the server closed the connection without an answer",
   56: "the connection broke before an answer",
   60: "the server's certificate is not trusted",
   77: "the file of --cacert cannot be used",
-  [NOT_MPTCP]: "with --require-mptcp: the connection is TCP",
+  [NOT_MPTCP]: "with --mptcp require or require-peer: the connection is TCP",
+  [WRONG_DIGEST]: "what came has another digest than --checksum or the server says",
 };
 
 const NAME_CODES = /^(ENOTFOUND|ENODATA|EAI_)/;

@@ -9,6 +9,7 @@ import { followRedirects } from "../../http/redirect.ts";
 import { portOf } from "../../http/unix_route.ts";
 import { StatusError } from "../ui/status_error.ts";
 import { formatBytes } from "../ui/units.ts";
+import type { GetOptions } from "./options.ts";
 import type { GetRequest } from "./request.ts";
 import { messageOf, requestFailure } from "./status.ts";
 
@@ -32,7 +33,7 @@ export interface Answer {
 export async function request(
   client: MptcpClient,
   asked: GetRequest,
-  follow: boolean,
+  { follow, unpack, connectTimeout }: Pick<GetOptions, "follow" | "unpack" | "connectTimeout">,
   signal: AbortSignal,
   events: TransferEvents,
 ): Promise<Answer> {
@@ -42,7 +43,13 @@ export async function request(
     const { method = asked.method, headers } = init;
     const body = init.body as typeof asked.body ?? null;
     events.onRequest({ url: to, method, headers: new Headers(headers), body }, to);
-    const response = await client.fetch(input, init);
+    using late = connectLimit(client, to, connectTimeout);
+    const signals = AbortSignal.any([signal, late.signal]);
+    // Bun's name for it; Deno goes by what is accepted.
+    const extra = { decompress: unpack, signal: signals };
+    const response = await client.fetch(input, { ...init, ...extra }).catch((error) => {
+      throw late.signal.aborted ? late.signal.reason : error;
+    });
     await events.onAnswer(response, connectionTo(client, to));
     return response;
   };
@@ -57,6 +64,22 @@ export async function request(
     if (signal.aborted) throw signal.reason;
     throw requestFailure(error, url);
   }
+}
+
+/** Aborts unless there is a connection to a server in time. */
+function connectLimit(
+  client: MptcpClient,
+  url: URL,
+  seconds: number,
+): { readonly signal: AbortSignal } & Disposable {
+  const late = new AbortController();
+  const known = new Set(client.connections().filter(({ isOpen }) => !isOpen));
+  const timer = setTimeout(() => {
+    const connection = connectionTo(client, url);
+    if (connection !== null && !known.has(connection)) return;
+    late.abort(new StatusError(28, `${url.host}: no connection within ${seconds} s`));
+  }, seconds * 1000);
+  return { signal: late.signal, [Symbol.dispose]: () => clearTimeout(timer) };
 }
 
 function connectionTo(client: MptcpClient, url: URL): MptcpClientConnection | null {
@@ -79,14 +102,16 @@ export function lengthOf({ headers, body, status }: Response): number | null {
 /**
  * Hands the body on, chunk by chunk, the next one when the last one is written.
  *
+ * @param expected The bytes that are to come, where a range says so.
  * @throws {StatusError} status 18 unless all of it came.
  */
 export async function carryBody(
   { response, url, connection }: Answer,
+  expected: number | null,
   signal: AbortSignal,
   write: (chunk: Uint8Array) => Promise<void>,
 ): Promise<void> {
-  const length = lengthOf(response);
+  const length = expected ?? lengthOf(response);
   const reader = response.body?.getReader();
   let count = 0;
   const failure = (why: string) => {
@@ -116,6 +141,7 @@ export async function carryBody(
     signal.removeEventListener("abort", stop);
   }
   if (length !== null && count < length) throw failure("the connection ended");
+  if (expected !== null && count > expected) throw failure("the server sent too much");
   // Without a length the end of the connection is that of the body, and Bun's fetch does not learn
   // that it was a reset.
   const isOpenEnded = length === null && !response.headers.has("transfer-encoding");

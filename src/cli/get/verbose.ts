@@ -9,7 +9,9 @@ import type { MptcpClientConnection } from "../../http/mod.ts";
 import { formatHostPort } from "../../show.ts";
 import type { NetAddr } from "../../types.ts";
 import { formatBytes, formatRate } from "../ui/units.ts";
-import type { GetRequest } from "./request.ts";
+import { type CheckedDigest, hexOf } from "./digest.ts";
+import { type GetRequest, shownUrl } from "./request.ts";
+import type { Answer } from "./transfer.ts";
 
 /** The head of a request, as far as it is made here: the runtime adds to it. */
 export function requestLines({ method, headers, body }: GetRequest, url: URL): string[] {
@@ -23,7 +25,7 @@ export function requestLines({ method, headers, body }: GetRequest, url: URL): s
   ].map((line) => `> ${line}`.trimEnd());
 }
 
-/** The head of an answer. */
+/** The head of an answer, as the server wrote it. */
 export function headLines({ status, statusText, headers }: Response): string[] {
   return [
     `HTTP/1.1 ${status} ${statusText}`.trimEnd(),
@@ -47,11 +49,13 @@ export function transferLines(
   connection: MptcpClientConnection | null,
   bytes: number,
   seconds: number,
+  digests: readonly CheckedDigest[],
 ): string[] {
   const figures = `* ${formatBytes(bytes)} in ${seconds.toFixed(2)} s, ${
     formatRate(bytes / seconds)
   }`;
-  if (connection === null) return [figures];
+  const verified = digests.map(({ algorithm, source }) => `* Verified by ${algorithm} (${source})`);
+  if (connection === null) return [figures, ...verified];
   const subflows = connection.subflows();
   const number = connection.protocol === "mptcp"
     ? `, ${subflows.length} subflow${subflows.length === 1 ? "" : "s"}`
@@ -62,7 +66,43 @@ export function transferLines(
       `*   ${addressText(localAddr)} > ${addressText(remoteAddr)}  ` +
       `${formatBytes(tcp.bytesReceived ?? 0)} received`
     ),
+    ...verified,
   ];
+}
+
+/** A transfer for programs. */
+export function summary(
+  { url, response, connection }: Answer,
+  { bytes, seconds, path, digests, count }: {
+    readonly bytes: number;
+    readonly seconds: number;
+    readonly path: string | null;
+    readonly digests: readonly CheckedDigest[];
+    /** Of contradicting mappings. */
+    readonly count: number;
+  },
+): string {
+  return JSON.stringify({
+    url: shownUrl(url),
+    status: response.status,
+    bytes,
+    seconds,
+    bytesPerSecond: bytes / seconds,
+    file: path,
+    protocol: connection?.protocol ?? "tcp",
+    fallback: connection?.fallback ?? null,
+    subflows: connection?.subflows().map(({ localAddr, remoteAddr, tcp }) => ({
+      localAddr,
+      remoteAddr,
+      bytesReceived: Number(tcp.bytesReceived ?? 0),
+    })) ?? [],
+    verified: digests.map(({ algorithm, source, value }) => ({
+      algorithm,
+      source,
+      digest: hexOf(value),
+    })),
+    dssNotMatching: count,
+  });
 }
 
 function protocolText(protocol: MptcpClientConnection["protocol"]): string {
