@@ -57,6 +57,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   "src/http": ["ffi", "src", "src/poll", "src/kernel", "src/policy", "src/net"],
   "src/proxy": ["ffi", "src", "src/poll", "src/kernel", "src/policy", "src/net"],
+  "src/node": ["ffi", "src", "src/poll", "src/kernel", "src/policy", "src/net"],
   "src/cli": [
     "src",
     "src/poll",

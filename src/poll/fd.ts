@@ -32,6 +32,7 @@ const NO_BUF = new Uint8Array(0);
 const MAX_LENGTH = 1 << 30;
 
 const WOULD_BLOCK = -ERRNO.EAGAIN;
+const PEER_WAS_DONE = -ERRNO.EPIPE;
 
 const ZERO: Promise<number> = Promise.resolve(0);
 const END: Promise<null> = Promise.resolve(null);
@@ -230,7 +231,9 @@ export class Stream extends Source {
       this.#reactor.pace.onReceived(result, length);
       return result;
     }
-    if (result < 0) return this.#judge(result);
+    // The peer has ended its stream, and reset the connection behind it: TCP still reads the end here,
+    // MPTCP the error first (protocol.c, mptcp_check_fastclose and mptcp_recvmsg).
+    if (result < 0 && result !== PEER_WAS_DONE) return this.#judge(result);
     // After a reset that a write was told of the kernel calls this the end of the stream.
     if (this.#failure === 0) this.#hasEnded = true;
     return this.#failure;

@@ -98,6 +98,23 @@ export const resetRows: readonly Row[] = [
     await assertFails(subject, conn.read(new Uint8Array(1)), CONNECTION_RESET);
   }),
 
+  ...rows(
+    "a reset behind the end of the stream leaves the end",
+    async (conn, resetter, subject) => {
+      // Bun's own TCP drops what nobody has read.
+      if (subject.key === "runtime" && !subject.deno) return;
+      await resetter.write(bytesOf("all of it"));
+      // Without this the close below would be the first to send.
+      await conn.write(bytesOf("unread"));
+      await resetter.closeWrite();
+      await delay(10);
+      resetter.close();
+      await delay(10);
+      assertEquals(await readToEnd(conn), bytesOf("all of it"));
+      assertEquals(await conn.read(new Uint8Array(1)), null);
+    },
+  ),
+
   ...rows("a write that waits fails when the peer resets", async (conn, resetter, subject) => {
     const { waiting } = await fill(conn);
     const write = assertFails(subject, waiting, CONNECTION_RESET);

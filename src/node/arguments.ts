@@ -1,0 +1,133 @@
+/**
+ * The forms of arguments that `net.connect` and `server.listen` take, as one object, and their checks.
+ *
+ * @module
+ */
+
+import { isIP } from "node:net";
+import {
+  badAddress,
+  badPort,
+  invalidType,
+  invalidValue,
+  missingArguments,
+  notTcp,
+  outOfRange,
+} from "./errors.ts";
+import type { CreateConnectionOptions, MptcpServerListenOptions } from "./types.ts";
+
+/** What the callback of a form is. */
+export type Callback = () => void;
+
+/** Options that may be there, of any type, before they have been checked. */
+type Loose = Record<string, unknown>;
+
+/** Arguments in one of the forms: `(options)`, `(path)`, `(port[, host])`, each with a callback. */
+export function normalizeArguments(args: readonly unknown[]): [options: Loose, Callback | null] {
+  const last = args.at(-1);
+  const callback = typeof last === "function" ? last as Callback : null;
+  const [first, second] = args;
+  if (typeof first === "object" && first !== null) return [first as Loose, callback];
+  if (isPath(first)) return [{ path: first }, callback];
+  return [{ port: first, ...(typeof second === "string" && { host: second }) }, callback];
+}
+
+/** A text that is no port. */
+function isPath(value: unknown): boolean {
+  return typeof value === "string" && !isDigits(value);
+}
+
+function isDigits(value: string): boolean {
+  return value.trim() !== "" && Number(value) >= 0;
+}
+
+/** The port as a number. */
+export function checkedPort(value: unknown, name = "Port"): number {
+  const isText = typeof value === "string" && value.trim() !== "";
+  const port = isText || typeof value === "number" ? Number(value) : NaN;
+  if (Number.isInteger(port) && port >= 0 && port <= 65535) return port;
+  throw badPort(name, value);
+}
+
+/** The options of a connection, checked as Node checks them. */
+export function checkConnectOptions(options: Loose): CreateConnectionOptions {
+  const { port, path, host, localAddress, localPort, lookup } = options;
+  if (path !== undefined && path !== null) {
+    if (typeof path !== "string") throw invalidType("options.path", "of type string", path);
+    throw notTcp("Unix sockets");
+  }
+  if (port === undefined) throw missingArguments('"options" or "port" or "path"');
+  if (typeof port !== "number" && typeof port !== "string") {
+    throw invalidType("options.port", "one of type number or string", port);
+  }
+  if (localAddress && isIP(String(localAddress)) === 0) throw badAddress(localAddress);
+  if (localPort !== undefined && typeof localPort !== "number") {
+    throw invalidType("options.localPort", "of type number", localPort);
+  }
+  if (lookup !== undefined && typeof lookup !== "function") {
+    throw invalidType("options.lookup", "of type function", lookup);
+  }
+  if (host && typeof host !== "string") throw invalidType("options.host", "of type string", host);
+  checkAttemptTimeout(options);
+  return { ...options, port: checkedPort(port) } as CreateConnectionOptions;
+}
+
+function checkAttemptTimeout(options: Loose): void {
+  const { autoSelectFamily, autoSelectFamilyAttemptTimeout: timeout } = options;
+  if (autoSelectFamily !== undefined && typeof autoSelectFamily !== "boolean") {
+    throw invalidType("options.autoSelectFamily", "of type boolean", autoSelectFamily);
+  }
+  if (timeout === undefined) return;
+  if (typeof timeout !== "number") {
+    throw invalidType("options.autoSelectFamilyAttemptTimeout", "of type number", timeout);
+  }
+  if (!Number.isInteger(timeout) || timeout < 1) {
+    throw outOfRange("options.autoSelectFamilyAttemptTimeout", ">= 1", timeout);
+  }
+}
+
+/** The options of a listener, whatever form they were given in. */
+export function listenOptions(
+  args: readonly unknown[],
+): [options: MptcpServerListenOptions, Callback | null] {
+  const [options, callback] = normalizeArguments(args);
+  const { port, path, fd, _handle: handle } = options;
+  if (handle !== undefined) throw notTcp("handles of node:net");
+  if (typeof fd === "number") throw notTcp("servers on descriptors here");
+  if (typeof path === "string") throw notTcp("Unix sockets");
+  const isFirst = args.length === 0 || typeof args[0] === "function" || args[0] === undefined ||
+    args[0] === null;
+  if (isFirst || ("port" in options && (port === undefined || port === null))) {
+    return [{ ...options, port: 0 }, callback];
+  }
+  if (typeof port !== "number" && typeof port !== "string") {
+    throw invalidValue("options", 'must have the property "port" or "path"', options);
+  }
+  const backlog = args.find((value, i) => i > 0 && typeof value === "number");
+  checkListenOptions(options);
+  return [{
+    ...options,
+    port: checkedPort(port, "options.port"),
+    ...(typeof backlog === "number" && { backlog }),
+  }, callback];
+}
+
+function checkListenOptions({ signal }: Loose): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw invalidType("options.signal", "an instance of AbortSignal", signal);
+  }
+}
+
+/** The milliseconds of a timeout, checked as Node checks them. */
+export function checkTimeout(milliseconds: unknown, callback: unknown): number {
+  if (typeof milliseconds !== "number") {
+    throw invalidType("msecs", "of type number", milliseconds);
+  }
+  if (!(milliseconds >= 0 && Number.isFinite(milliseconds))) {
+    throw outOfRange("msecs", "a non-negative finite number", milliseconds);
+  }
+  if (callback !== undefined && typeof callback !== "function") {
+    throw invalidType("callback", "of type function", callback);
+  }
+  return Math.min(Math.ceil(milliseconds), 0x7fffffff);
+}

@@ -1,0 +1,35 @@
+/**
+ * MPTCP for libraries that take the sockets, servers or agents of `node:net`, `node:http` and
+ * `node:tls`: databases, brokers, HTTP clients. The same on Deno and Bun.
+ *
+ * @module
+ */
+
+export { HttpAgent, type HttpAgentOptions, HttpsAgent, type HttpsAgentOptions } from "./agent.ts";
+export { createConnection } from "./connect.ts";
+export { type ConnectionListener, createServer, MptcpSocketServer } from "./server.ts";
+export { MptcpSocket } from "./socket.ts";
+export { connectTls, type ConnectTlsOptions, type MptcpTlsSocket } from "./tls.ts";
+export type {
+  CreateConnectionOptions,
+  DroppedConnection,
+  LookupAddress,
+  LookupFunction,
+  MptcpServerListenOptions,
+  MptcpSocketConnectOptions,
+  MptcpSocketMode,
+  MptcpSocketOptions,
+  MptcpSocketServerOptions,
+  OnReadOptions,
+  SocketAddressInfo,
+} from "./types.ts";
+export { MptcpError } from "../error.ts";
+export type { MptcpInfo } from "../kernel/info_types.ts";
+export type {
+  Fallback,
+  ListenMode,
+  MptcpMode,
+  Protocol,
+  SocketOptions,
+  Subflow,
+} from "../types.ts";

@@ -1,0 +1,272 @@
+/**
+ * `createServer`: what `net.Server` is, on a listener of this module.
+ *
+ * @module
+ */
+
+import { EventEmitter } from "node:events";
+import { nextTick } from "node:process";
+import { setTimeout } from "../../ffi/event_loop.ts";
+import { isShortage, MptcpError } from "../error.ts";
+import { listenMptcp } from "../net/listen.ts";
+import type { Fallback, ListenMptcpOptions, MptcpConn, MptcpListener, Protocol } from "../types.ts";
+import { listenOptions } from "./arguments.ts";
+import { alreadyListening, invalidType, notRunning, toNodeError } from "./errors.ts";
+import { MptcpSocket, toAddressInfo } from "./socket.ts";
+import type {
+  DroppedConnection,
+  MptcpServerListenOptions,
+  MptcpSocketServerOptions,
+  SocketAddressInfo,
+} from "./types.ts";
+
+/** Milliseconds until the next try where no descriptor or memory is left to accept with. */
+const ACCEPT_PAUSE = 100;
+
+/** Gets each connection. */
+export type ConnectionListener = (socket: MptcpSocket) => void;
+
+/**
+ * A `net.Server` by structure that takes MPTCP and TCP connections; each is an {@linkcode MptcpSocket}.
+ * `createServer` makes one.
+ */
+export class MptcpSocketServer extends EventEmitter {
+  /** How many connections may be open at once; more are closed at once, with a "drop" event. */
+  maxConnections?: number;
+  /** Ignored: connections above `maxConnections` are always dropped. */
+  dropMaxConnection: boolean = false;
+  readonly #options: MptcpSocketServerOptions;
+  #listener: MptcpListener | null = null;
+  #last: MptcpListener | null = null;
+  #isRefed = true;
+  #connections = 0;
+
+  /** Makes a server that does not listen yet. */
+  constructor(
+    options: MptcpSocketServerOptions | ConnectionListener | null = {},
+    onConnection?: ConnectionListener,
+  ) {
+    super();
+    const listener = typeof options === "function" ? options : onConnection;
+    if (typeof options !== "function" && (typeof options !== "object")) {
+      throw invalidType("options", "of type object", options);
+    }
+    this.#options = typeof options === "object" && options !== null ? options : {};
+    if (listener !== undefined) this.on("connection", listener);
+  }
+
+  /** Listens. See `net.Server.listen` for the forms; Unix sockets and handles are refused. */
+  listen(options: MptcpServerListenOptions, onListening?: () => void): this;
+  listen(port?: number | string, host?: string, backlog?: number, onListening?: () => void): this;
+  listen(port?: number | string, host?: string, onListening?: () => void): this;
+  listen(port?: number | string, backlog?: number, onListening?: () => void): this;
+  listen(port?: number | string, onListening?: () => void): this;
+  listen(onListening?: () => void): this;
+  listen(...args: unknown[]): this {
+    const [options, onListening] = listenOptions(args);
+    if (this.#listener !== null) throw alreadyListening();
+    if (onListening !== null) this.once("listening", onListening);
+    const { signal } = options;
+    if (signal?.aborted) {
+      nextTick(() => this.close());
+      return this;
+    }
+    signal?.addEventListener("abort", () => this.close(), { once: true });
+    try {
+      this.#start(this.#listen(options));
+    } catch (error) {
+      if (error instanceof TypeError || error instanceof RangeError) throw error;
+      nextTick(() => this.emit("error", toNodeError(error, "listen")));
+    }
+    return this;
+  }
+
+  #listen(options: MptcpServerListenOptions): MptcpListener {
+    const { host, port = 0, backlog, ipv6Only, reusePort } = options;
+    const { mptcp, netns, socketOptions, noDelay } = this.#options;
+    const request: ListenMptcpOptions = {
+      port: Number(port),
+      ...(mptcp !== undefined && { mptcp }),
+      ...(netns !== undefined && { netns }),
+      ...(backlog && { tcpBacklog: backlog }),
+      ...(ipv6Only !== undefined && { ipv6Only }),
+      ...(reusePort !== undefined && { reusePort }),
+      socketOptions: { ...socketOptions, ...(noDelay !== undefined && { noDelay }) },
+    };
+    if (host) return listenMptcp({ ...request, hostname: host });
+    try {
+      return listenMptcp({ ...request, hostname: "::" });
+    } catch (error) {
+      if (!(error instanceof MptcpError) || !NO_IPV6.includes(error.code)) throw error;
+      return listenMptcp({ ...request, hostname: "0.0.0.0" });
+    }
+  }
+
+  #start(listener: MptcpListener): void {
+    this.#listener = this.#last = listener;
+    if (!this.#isRefed) listener.unref();
+    nextTick(() => {
+      if (this.#listener === listener) this.emit("listening");
+    });
+    void this.#accept(listener);
+  }
+
+  async #accept(listener: MptcpListener): Promise<void> {
+    while (this.#listener === listener) {
+      let conn: MptcpConn;
+      try {
+        conn = await listener.accept();
+      } catch (error) {
+        if (this.#listener !== listener) return;
+        if (!isShortage(error)) {
+          this.emit("error", toNodeError(error, "accept"));
+          return;
+        }
+        await new Promise<void>((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
+        continue;
+      }
+      // What a listener of "connection" throws is uncaught, as everywhere in Node, and accepting goes on.
+      nextTick(() => this.#onConnection(conn));
+    }
+  }
+
+  #onConnection(conn: MptcpConn): void {
+    if (this.maxConnections !== undefined && this.#connections >= this.maxConnections) {
+      const dropped = describeDropped(conn);
+      conn.close();
+      this.emit("drop", dropped);
+      return;
+    }
+    const { allowHalfOpen, highWaterMark, pauseOnConnect } = this.#options;
+    const { keepAlive, keepAliveInitialDelay } = this.#options;
+    const socket = MptcpSocket.adopt(conn, {
+      ...(allowHalfOpen !== undefined && { allowHalfOpen }),
+      ...(highWaterMark !== undefined && { highWaterMark }),
+    });
+    if (keepAlive) socket.setKeepAlive(true, keepAliveInitialDelay);
+    this.#connections++;
+    socket.once("close", () => {
+      this.#connections--;
+      this.#emitCloseIfDone();
+    });
+    if (pauseOnConnect) socket.pause();
+    else socket.read(0);
+    this.emit("connection", socket);
+  }
+
+  /**
+   * Has a server of `node:http` or `node:tls` serve the connections, in place of a port of its own. It
+   * emits "connection" there, and makes `listening` of that server say what is said here: Deno's
+   * `http.Server` closes a connection after one response unless it listens.
+   */
+  serve(server: EventEmitter): this {
+    Object.defineProperty(server, "listening", { configurable: true, get: () => this.listening });
+    return this.on("connection", (socket) => void server.emit("connection", socket));
+  }
+
+  /** Stops listening; "close" is emitted when the last connection has ended. */
+  close(onClose?: (error?: Error) => void): this {
+    if (onClose !== undefined) {
+      const wasListening = this.#listener !== null;
+      this.once("close", () => wasListening ? onClose() : onClose(notRunning()));
+    }
+    this.#listener?.[Symbol.dispose]();
+    this.#listener = null;
+    this.#emitCloseIfDone();
+    return this;
+  }
+
+  #emitCloseIfDone(): void {
+    if (this.#listener !== null || this.#connections > 0) return;
+    nextTick(() => this.emit("close"));
+  }
+
+  /** Where it listens; `null` while it does not. */
+  address(): SocketAddressInfo | null {
+    return this.#listener === null ? null : toAddressInfo(this.#listener.addr);
+  }
+
+  /** Calls back with the number of open connections. */
+  getConnections(callback: (error: Error | null, count: number) => void): this {
+    nextTick(callback, null, this.#connections);
+    return this;
+  }
+
+  /** Lets the server keep the process alive: how it begins. */
+  ref(): this {
+    this.#isRefed = true;
+    this.#listener?.ref();
+    return this;
+  }
+
+  /** Lets the process end though the server listens. */
+  unref(): this {
+    this.#isRefed = false;
+    this.#listener?.unref();
+    return this;
+  }
+
+  /** Whether it listens. */
+  get listening(): boolean {
+    return this.#listener !== null;
+  }
+
+  /** What kind of socket listens, or has listened; an MPTCP one takes TCP clients too. */
+  get protocol(): Protocol | "unknown" {
+    return this.#last?.protocol ?? "unknown";
+  }
+
+  /** Why it is TCP; `null` while it is not. */
+  get fallback(): Fallback | null {
+    return this.#last?.fallback ?? null;
+  }
+
+  /** Closes the server and resolves when the last connection has ended. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#listener === null) return;
+    await new Promise<void>((resolve) => this.close(() => resolve()));
+  }
+}
+
+/** What a machine without IPv6 says. */
+const NO_IPV6: readonly string[] = ["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"];
+
+function describeDropped({ localAddr, remoteAddr }: MptcpConn): DroppedConnection {
+  const [local, remote] = [toAddressInfo(localAddr), toAddressInfo(remoteAddr)];
+  return {
+    localAddress: local.address,
+    localPort: local.port,
+    localFamily: local.family,
+    remoteAddress: remote.address,
+    remotePort: remote.port,
+    remoteFamily: remote.family,
+  };
+}
+
+/**
+ * Makes a server as `net.createServer` does, whose connections are {@linkcode MptcpSocket}s. Servers of
+ * other protocols take them by their own "connection" event.
+ *
+ * @param options Options of the server, which may be left out.
+ * @param onConnection Gets each connection.
+ * @returns The server, which does not listen yet.
+ *
+ * @example
+ * ```ts
+ * import { createConnection, createServer } from "@multipath/mptcp/node";
+ *
+ * const server = createServer((socket) => socket.pipe(socket));
+ * server.listen(0, "127.0.0.1", () => {
+ *   const socket = createConnection(server.address()!.port, "127.0.0.1");
+ *   socket.end("hello");
+ *   socket.on("data", (data) => console.log(String(data), socket.protocol));
+ *   socket.on("close", () => server.close());
+ * });
+ * ```
+ */
+export function createServer(
+  options?: MptcpSocketServerOptions | ConnectionListener | null,
+  onConnection?: ConnectionListener,
+): MptcpSocketServer {
+  return new MptcpSocketServer(options, onConnection);
+}

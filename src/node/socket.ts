@@ -1,0 +1,516 @@
+/**
+ * `MptcpSocket`: what `net.Socket` is, on a connection of this module.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import { nextTick } from "node:process";
+import { Duplex } from "node:stream";
+import { nextTurn } from "../../ffi/event_loop.ts";
+import {
+  IP_TOS,
+  SOL_IP,
+  SOL_TCP,
+  TCP_KEEPCNT,
+  TCP_KEEPIDLE,
+  TCP_KEEPINTVL,
+} from "../../ffi/linux/abi.ts";
+import { check, MptcpError } from "../error.ts";
+import type { MptcpInfo } from "../kernel/info_types.ts";
+import { resetOnClose, setIntOption } from "../poll/socket.ts";
+import type { Fallback, MptcpConn, NetAddr, Protocol, Subflow } from "../types.ts";
+import { checkConnectOptions, checkTimeout, normalizeArguments } from "./arguments.ts";
+import { dial, type DialObserver } from "./dial.ts";
+import { closedBeforeConnection, endedByPeer, socketClosed, toNodeError } from "./errors.ts";
+import { IdleTimer } from "./idle_timer.ts";
+import { SocketReader } from "./reader.ts";
+import type {
+  CreateConnectionOptions,
+  MptcpSocketConnectOptions,
+  MptcpSocketMode,
+  MptcpSocketOptions,
+  SocketAddressInfo,
+} from "./types.ts";
+
+/** A callback of a stream. */
+type Done = (error?: Error | null) => void;
+/** `write` and its forms. */
+type Write = Duplex["write"];
+
+/** What is remembered until there is a connection to set it on. */
+interface Wishes {
+  noDelay?: boolean;
+  keepAlive?: readonly [enable: boolean, delay: number, interval: number, count: number];
+  tos?: number;
+}
+
+/** What a socket is made of for `MptcpSocket.adopt`. */
+let adopted: MptcpConn | null = null;
+
+/**
+ * A `net.Socket` by structure whose connection is MPTCP where both ends and the path allow it, and TCP
+ * otherwise. It is a `Duplex`, connects when `connect` is called, and says what became of it:
+ * `protocol`, `fallback`, `info()`, `subflows()`. Whatever takes a socket or a function that makes one
+ * takes this.
+ *
+ * It behaves as `net.Socket` does, with these differences: `TCP_NODELAY` is on from the beginning; it is
+ * no `instanceof net.Socket`; Unix sockets are refused. Errors have Node's `code`, `errno`,
+ * `syscall`, `address` and `port`, and an `MptcpError` as `cause`.
+ *
+ * @example
+ * ```ts
+ * import { listenMptcp } from "@multipath/mptcp";
+ * import { MptcpSocket } from "@multipath/mptcp/node";
+ *
+ * using listener = listenMptcp({ hostname: "127.0.0.1" });
+ * const socket = new MptcpSocket({ mptcp: "prefer" });
+ * socket.connect(listener.addr.port, "127.0.0.1", () => {
+ *   console.log(socket.protocol, socket.remoteAddress, socket.subflows().length);
+ *   socket.end("hello");
+ * });
+ * using conn = await listener.accept();
+ * console.log(await conn.read(new Uint8Array(16))); // 5
+ * ```
+ */
+export class MptcpSocket extends Duplex {
+  /** Whether a connection is being made. */
+  connecting: boolean = false;
+  /** The milliseconds given to `setTimeout`. */
+  timeout?: number;
+  /** Always `null`: the server that accepted a socket gets it by "connection". */
+  readonly server: null = null;
+  /** The addresses that were tried, as "127.0.0.1:80". */
+  autoSelectFamilyAttemptedAddresses: string[] = [];
+
+  readonly #mode: MptcpSocketMode;
+  readonly #wishes: Wishes = {};
+  readonly #idle: IdleTimer = new IdleTimer(() => this.emit("timeout"));
+  readonly #reader: SocketReader;
+  #conn: MptcpConn | null = null;
+  #dialing: AbortController | null = null;
+  #isRefed = true;
+  #bytesRead = 0;
+  #bytesSent = 0;
+
+  /** Makes a socket that is not connected yet. */
+  constructor(options: MptcpSocketOptions = {}) {
+    const { allowHalfOpen = false, signal, onread, mptcp, dualStack, netns, socketOptions } =
+      options;
+    const { highWaterMark, readableHighWaterMark, writableHighWaterMark } = options;
+    super({
+      allowHalfOpen,
+      // "close" says whether there was an error, which a stream does not.
+      emitClose: false,
+      autoDestroy: true,
+      ...(signal !== undefined && { signal }),
+      ...(highWaterMark !== undefined && { highWaterMark }),
+      ...(readableHighWaterMark !== undefined && { readableHighWaterMark }),
+      ...(writableHighWaterMark !== undefined && { writableHighWaterMark }),
+    });
+    this.#mode = {
+      ...(mptcp !== undefined && { mptcp }),
+      ...(dualStack !== undefined && { dualStack }),
+      ...(netns !== undefined && { netns }),
+      ...(socketOptions !== undefined && { socketOptions }),
+    };
+    this.#reader = new SocketReader(onread ?? null, {
+      onBytes: (count) => {
+        this.#bytesRead += count;
+        this.#idle.touch();
+      },
+      push: (chunk) => this.push(chunk),
+      pause: () => void this.pause(),
+      onEnd: () => {
+        this.push(null);
+        this.read(0);
+      },
+      onError: (error) => {
+        // Closing rejects a read that waits.
+        if (!this.destroyed) this.destroy(toNodeError(error, "read"));
+      },
+    });
+    this.once("end", () => {
+      if (!this.allowHalfOpen) this.write = writeAfterEnd as Write;
+    });
+    if (adopted !== null) this.#conn = adopted;
+  }
+
+  /** A socket on a connection that there is already; the connection belongs to the socket from now on. */
+  static adopt(conn: MptcpConn, options: MptcpSocketOptions = {}): MptcpSocket {
+    adopted = conn;
+    try {
+      return new MptcpSocket(options);
+    } finally {
+      adopted = null;
+    }
+  }
+
+  /** Connects. See `createConnection` for the forms. */
+  connect(options: MptcpSocketConnectOptions, onConnect?: () => void): this;
+  connect(port: number | string, host?: string, onConnect?: () => void): this;
+  connect(port: number | string, onConnect?: () => void): this;
+  connect(...args: unknown[]): this {
+    const [given, onConnect] = normalizeArguments(args);
+    const options = checkConnectOptions({ ...this.#mode, ...given });
+    if (onConnect !== null) this.once("connect", onConnect);
+    if (this.connecting) return this;
+    this.#reopen();
+    this.connecting = true;
+    this.#idle.touch();
+    this.#connect(options);
+    return this;
+  }
+
+  /** Makes a socket that was closed usable once more. */
+  #reopen(): void {
+    if (!this.destroyed && this.#conn === null) return;
+    this.write = Duplex.prototype.write;
+    (this as unknown as { _undestroy(): void })._undestroy();
+    this.#conn = null;
+    this.#bytesRead = this.#bytesSent = 0;
+  }
+
+  async #connect(options: CreateConnectionOptions): Promise<void> {
+    const dialing = this.#dialing = new AbortController();
+    this.autoSelectFamilyAttemptedAddresses = [];
+    try {
+      const conn = await dial(options, this.#observer(), dialing.signal);
+      if (dialing.signal.aborted) return conn.close();
+      this.#dialing = null;
+      this.#onConnected(conn, options);
+    } catch (error) {
+      if (!dialing.signal.aborted) this.destroy(toNodeError(error));
+    }
+  }
+
+  #observer(): DialObserver {
+    return {
+      onLookup: (...args) => void this.emit("lookup", ...args),
+      onAttempt: (address, port, family) => {
+        this.autoSelectFamilyAttemptedAddresses.push(`${address}:${port}`);
+        this.emit("connectionAttempt", address, port, family);
+      },
+      onAttemptFailed: (address, port, family, error) =>
+        void this.emit("connectionAttemptFailed", address, port, family, toNodeError(error)),
+    };
+  }
+
+  #onConnected(conn: MptcpConn, options: CreateConnectionOptions): void {
+    const { keepAlive, keepAliveInitialDelay = 0 } = options;
+    this.#conn = conn;
+    this.connecting = false;
+    if (!this.#isRefed) conn.unref();
+    if (keepAlive !== undefined) {
+      this.#wishes.keepAlive ??= [keepAlive, keepAliveInitialDelay, 0, 0];
+    }
+    try {
+      this.#setWishes(conn);
+    } catch (error) {
+      this.destroy(toNodeError(error));
+      return;
+    }
+    this.#idle.touch();
+    this.emit("connect");
+    this.emit("ready");
+    if (!this.destroyed && !this.isPaused()) this.read(0);
+  }
+
+  #setWishes(conn: MptcpConn): void {
+    const { noDelay, keepAlive, tos } = this.#wishes;
+    if (noDelay !== undefined) conn.setNoDelay(noDelay);
+    if (keepAlive !== undefined) setKeepAlive(conn, keepAlive);
+    if (tos !== undefined) setTos(conn, tos);
+  }
+
+  override _read(): void {
+    const conn = this.#conn;
+    if (conn !== null && !this.connecting) this.#reader.start(conn);
+    else if (this.connecting) this.once("connect", () => this._read());
+  }
+
+  /** Has data flow, into the buffer of `onread` too. */
+  override resume(): this {
+    super.resume();
+    if (this.#reader.hasOwnBuffer && this.#isOpen() && !this.connecting) this._read();
+    return this;
+  }
+
+  override _write(chunk: Uint8Array, _encoding: string, done: Done): void {
+    this.#whenConnected((conn) => void this.#send(conn, chunk, done), done);
+  }
+
+  override _writev(chunks: { chunk: Uint8Array }[], done: Done): void {
+    const bytes = Buffer.concat(chunks.map(({ chunk }) => chunk));
+    this.#whenConnected((conn) => void this.#send(conn, bytes, done), done);
+  }
+
+  override _final(done: Done): void {
+    if (this.#conn === null && !this.connecting) return done();
+    this.#whenConnected((conn) => {
+      conn.closeWrite().then(() => done(), (error: unknown) => {
+        const isGone = error instanceof MptcpError && ["ENOTCONN", "EBADF"].includes(error.code);
+        done(isGone ? null : toNodeError(error, "shutdown"));
+      });
+    }, done);
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.connecting = false;
+    this.#idle.stop();
+    this.#dialing?.abort();
+    this.#dialing = null;
+    this.#conn?.[Symbol.dispose]();
+    done(error);
+    // Behind "error", which the stream emits in the next tick.
+    const close = () => void this.emit("close", error !== null && error !== undefined);
+    nextTurn(close);
+  }
+
+  /** Calls `action` with the connection, once there is one. */
+  #whenConnected(action: (conn: MptcpConn) => void, done: Done): void {
+    if (!this.connecting) {
+      if (this.#conn === null) done(socketClosed());
+      else action(this.#conn);
+      return;
+    }
+    const onClose = () => {
+      this.off("connect", onConnect);
+      done(closedBeforeConnection());
+    };
+    const onConnect = () => {
+      this.off("close", onClose);
+      action(this.#conn!);
+    };
+    this.once("connect", onConnect).once("close", onClose);
+  }
+
+  async #send(conn: MptcpConn, bytes: Uint8Array, done: Done): Promise<void> {
+    this.#idle.touch();
+    try {
+      for (let at = 0; at < bytes.byteLength;) {
+        at += await conn.write(at === 0 ? bytes : bytes.subarray(at));
+        this.#idle.touch();
+      }
+    } catch (error) {
+      return done(toNodeError(error, "write"));
+    }
+    this.#bytesSent += bytes.byteLength;
+    done();
+  }
+
+  /** Ends the socket once all has been written, and destroys it then. */
+  destroySoon(): void {
+    if (this.writable) this.end();
+    if (this.writableFinished) this.destroy();
+    else this.once("finish", () => this.destroy());
+  }
+
+  /** Closes the connection with a reset: the peer gets "ECONNRESET". */
+  resetAndDestroy(): this {
+    if (this.connecting) return this.once("connect", () => this.resetAndDestroy());
+    if (this.#conn === null || this.destroyed) return this.destroy(socketClosed());
+    if (this.#conn.fd >= 0) resetOnClose(this.#conn.fd);
+    return this.destroy();
+  }
+
+  /** Emits "timeout" when nothing was read or written for so many milliseconds; 0 for never. */
+  setTimeout(milliseconds: number, onTimeout?: () => void): this {
+    if (this.destroyed) return this;
+    const checked = checkTimeout(milliseconds, onTimeout);
+    this.timeout = milliseconds;
+    this.#idle.start(checked);
+    if (onTimeout === undefined) return this;
+    return checked === 0 ? this.off("timeout", onTimeout) : this.once("timeout", onTimeout);
+  }
+
+  /** Turns `TCP_NODELAY` on or off; it is on to begin with. */
+  setNoDelay(noDelay: boolean = true): this {
+    this.#wishes.noDelay = Boolean(noDelay);
+    if (this.#isOpen()) this.#conn!.setNoDelay(Boolean(noDelay));
+    return this;
+  }
+
+  /** Turns keep-alive probes on or off, with milliseconds of silence before the first. */
+  setKeepAlive(
+    enable: boolean | {
+      enable?: boolean;
+      initialDelay?: number;
+      interval?: number;
+      count?: number;
+    } = false,
+    initialDelay: number = 0,
+    interval: number = 0,
+    count: number = 0,
+  ): this {
+    const given = typeof enable === "object" ? enable : { enable, initialDelay, interval, count };
+    this.#wishes.keepAlive = [
+      Boolean(given.enable),
+      given.initialDelay ?? 0,
+      given.interval ?? 0,
+      given.count ?? 0,
+    ];
+    if (this.#isOpen()) setKeepAlive(this.#conn!, this.#wishes.keepAlive);
+    return this;
+  }
+
+  /** The type of service set by `setTypeOfService`; 0 before. */
+  getTypeOfService(): number {
+    return this.#wishes.tos ?? 0;
+  }
+
+  /** `IP_TOS`, 0 to 255. */
+  setTypeOfService(tos: number): this {
+    this.#wishes.tos = tos;
+    if (this.#isOpen()) setTos(this.#conn!, tos);
+    return this;
+  }
+
+  /** Lets the socket keep the process alive: how it begins. */
+  ref(): this {
+    this.#isRefed = true;
+    if (this.#isOpen()) this.#conn!.ref();
+    return this;
+  }
+
+  /** Lets the process end though the socket is open. */
+  unref(): this {
+    this.#isRefed = false;
+    if (this.#isOpen()) this.#conn!.unref();
+    return this;
+  }
+
+  #isOpen(): boolean {
+    return this.#conn !== null && !this.destroyed;
+  }
+
+  /** This end; `{}` before there is a connection. */
+  address(): SocketAddressInfo | Record<never, never> {
+    const addr = this.#conn?.localAddr;
+    return addr === undefined ? {} : toAddressInfo(addr);
+  }
+
+  /** The address of the other end; undefined before there is a connection. */
+  get remoteAddress(): string | undefined {
+    return this.#conn?.remoteAddr.hostname;
+  }
+
+  /** `"IPv4"` or `"IPv6"`. */
+  get remoteFamily(): string | undefined {
+    return this.#conn === null ? undefined : familyOf(this.#conn.remoteAddr);
+  }
+
+  /** The port of the other end. */
+  get remotePort(): number | undefined {
+    return this.#conn?.remoteAddr.port;
+  }
+
+  /** The address of this end; undefined before there is a connection. */
+  get localAddress(): string | undefined {
+    return this.#conn?.localAddr.hostname;
+  }
+
+  /** The port of this end. */
+  get localPort(): number | undefined {
+    return this.#conn?.localAddr.port;
+  }
+
+  /** `"IPv4"` or `"IPv6"`. */
+  get localFamily(): string | undefined {
+    return this.#conn === null ? undefined : familyOf(this.#conn.localAddr);
+  }
+
+  /** Bytes that have been received. */
+  get bytesRead(): number {
+    return this.#bytesRead;
+  }
+
+  /** Bytes that have been written, those that wait included. */
+  get bytesWritten(): number {
+    return this.#bytesSent + this.writableLength;
+  }
+
+  /** Bytes that wait to be sent. */
+  get bufferSize(): number {
+    return this.writableLength;
+  }
+
+  /** Whether there is no connection yet. */
+  get pending(): boolean {
+    return this.#conn === null || this.connecting;
+  }
+
+  /** `"opening"`, `"open"`, `"readOnly"`, `"writeOnly"` or `"closed"`. */
+  get readyState(): "opening" | "open" | "readOnly" | "writeOnly" | "closed" {
+    if (this.connecting) return "opening";
+    if (this.readable) return this.writable ? "open" : "readOnly";
+    return this.writable ? "writeOnly" : "closed";
+  }
+
+  /** What the connection speaks now; `"unknown"` before there is one. */
+  get protocol(): Protocol | "unknown" {
+    return this.#conn?.protocol ?? "unknown";
+  }
+
+  /** Why it is TCP; `null` while it is not. */
+  get fallback(): Fallback | null {
+    return this.#conn?.fallback ?? null;
+  }
+
+  /** The kernel's figures about an MPTCP connection; `null` when it is TCP, closed or not yet open. */
+  info(): MptcpInfo | null {
+    return this.#conn?.info() ?? null;
+  }
+
+  /** The paths in use. A TCP connection is one subflow; without a connection there is none. */
+  subflows(): Subflow[] {
+    return this.#conn?.subflows() ?? [];
+  }
+}
+
+/** `write` of a socket whose peer has ended the connection. */
+function writeAfterEnd(
+  this: MptcpSocket,
+  _chunk: unknown,
+  encoding?: string | Done,
+  callback?: Done,
+): boolean {
+  const done = typeof encoding === "function" ? encoding : callback;
+  const error = endedByPeer();
+  if (done !== undefined) nextTick(done, error);
+  this.destroy(error);
+  return false;
+}
+
+/** Keep-alive in the units of Node: milliseconds, of which whole seconds count. */
+function setKeepAlive(
+  conn: MptcpConn,
+  [enable, ...times]: readonly [boolean, delay: number, interval: number, count: number],
+): void {
+  conn.setKeepAlive(enable);
+  if (!enable || conn.fd < 0) return;
+  const [delay, interval, count] = times;
+  const options = [
+    ["TCP_KEEPIDLE", TCP_KEEPIDLE, Math.floor(delay / 1000)],
+    ["TCP_KEEPINTVL", TCP_KEEPINTVL, Math.floor(interval / 1000)],
+    ["TCP_KEEPCNT", TCP_KEEPCNT, count],
+  ] as const;
+  for (const [operation, option, value] of options) {
+    if (value <= 0) continue;
+    check("setsockopt", setIntOption(conn.fd, SOL_TCP, option, value), { operation });
+  }
+}
+
+function setTos(conn: MptcpConn, tos: number): void {
+  if (conn.fd < 0) return;
+  check("setsockopt", setIntOption(conn.fd, SOL_IP, IP_TOS, tos), { operation: "IP_TOS" });
+}
+
+function familyOf({ hostname }: NetAddr): "IPv4" | "IPv6" {
+  return hostname.includes(":") ? "IPv6" : "IPv4";
+}
+
+/** An address as `node:net` gives it. */
+export function toAddressInfo(addr: NetAddr): SocketAddressInfo {
+  return { address: addr.hostname, family: familyOf(addr), port: addr.port };
+}

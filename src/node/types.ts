@@ -1,0 +1,194 @@
+/**
+ * The public types of `@multipath/mptcp/node`.
+ *
+ * @module
+ */
+
+import type { ListenMode, MptcpMode, SocketOptions } from "../types.ts";
+
+/** What a socket takes beside what `net.Socket` and `net.connect` take. */
+export interface MptcpSocketMode {
+  /**
+   * Whether to use MPTCP: `"prefer"`, `"require"`, `"require-peer"` or `"off"`.
+   * @default {"prefer"}
+   */
+  mptcp?: MptcpMode;
+  /**
+   * Reach IPv4 addresses through an IPv6 socket, so that paths of both families can join one
+   * connection.
+   * @default {true}
+   */
+  dualStack?: boolean;
+  /** A network namespace: a name under /run/netns or a path. Needs `CAP_SYS_ADMIN`. */
+  netns?: string;
+  /** Kernel options of the connection. */
+  socketOptions?: SocketOptions;
+}
+
+/** A buffer to read into, and who gets what was read: `onread` of `net.Socket`. */
+export interface OnReadOptions {
+  /** The buffer, or a function that gives one for each read. */
+  buffer: Uint8Array | (() => Uint8Array);
+  /** Gets the number of bytes and the buffer; `false` pauses the socket. */
+  callback(bytesRead: number, buffer: Uint8Array): boolean | void;
+}
+
+/** What `new MptcpSocket()` takes: the options of `net.Socket`, and those of this module. */
+export interface MptcpSocketOptions extends MptcpSocketMode {
+  /**
+   * Whether the socket stays open for writing when the peer ends its side.
+   * @default {false}
+   */
+  allowHalfOpen?: boolean;
+  /** Destroys the socket when aborted. */
+  signal?: AbortSignal;
+  /** Reads into a buffer of the caller's, instead of emitting "data". */
+  onread?: OnReadOptions;
+  /** Bytes buffered for a reader that is slow before reading stops. */
+  readableHighWaterMark?: number;
+  /** Bytes buffered for a slow peer before `write` returns `false`. */
+  writableHighWaterMark?: number;
+  /** Both high-water marks. */
+  highWaterMark?: number;
+}
+
+/** An address of a name, as `dns.lookup` gives it. */
+export interface LookupAddress {
+  /** An IP address. */
+  address: string;
+  /** 4 or 6. */
+  family: number;
+}
+
+/** Looks a name up, in place of the system: the `lookup` option of `net.connect`. */
+export type LookupFunction = (
+  hostname: string,
+  options: { all?: boolean; family?: number; hints?: number },
+  callback: (
+    error: Error | null,
+    address: string | LookupAddress[],
+    family?: number,
+  ) => void,
+) => void;
+
+/** What `socket.connect` takes: the options of `net.connect`, and those of this module. */
+export interface MptcpSocketConnectOptions extends MptcpSocketMode {
+  /** 0 to 65535. */
+  port: number | string;
+  /**
+   * An IP address or a name.
+   * @default {"localhost"}
+   */
+  host?: string;
+  /** The IP address to connect from. */
+  localAddress?: string;
+  /** The port to connect from. */
+  localPort?: number;
+  /** 4 or 6: the family to look the name up in; 0 for both. */
+  family?: 0 | 4 | 6 | "IPv4" | "IPv6";
+  /** Hints for `lookup`. */
+  hints?: number;
+  /** Looks the name up in place of the system. */
+  lookup?: LookupFunction;
+  /** `TCP_NODELAY`; on by default, unlike in `node:net`. */
+  noDelay?: boolean;
+  /** `SO_KEEPALIVE`. */
+  keepAlive?: boolean;
+  /** Milliseconds without data before the first keep-alive probe. */
+  keepAliveInitialDelay?: number;
+  /**
+   * Happy Eyeballs: start an attempt at the next address while one is slow.
+   * @default {true}
+   */
+  autoSelectFamily?: boolean;
+  /**
+   * Milliseconds before the next attempt is started beside a slow one.
+   * @default {250}
+   */
+  autoSelectFamilyAttemptTimeout?: number;
+}
+
+/** What `createConnection` takes in one object. */
+export interface CreateConnectionOptions
+  extends MptcpSocketConnectOptions, Omit<MptcpSocketOptions, keyof MptcpSocketMode> {
+  /** Milliseconds without data before the socket emits "timeout". */
+  timeout?: number;
+}
+
+/** What `createServer` takes: the options of `net.createServer`, and those of this module. */
+export interface MptcpSocketServerOptions {
+  /**
+   * Whether connections stay open for writing when the peer ends its side.
+   * @default {false}
+   */
+  allowHalfOpen?: boolean;
+  /**
+   * Whether connections start paused.
+   * @default {false}
+   */
+  pauseOnConnect?: boolean;
+  /** `TCP_NODELAY` of connections; on by default, unlike in `node:net`. */
+  noDelay?: boolean;
+  /** `SO_KEEPALIVE` of connections. */
+  keepAlive?: boolean;
+  /** Milliseconds without data before the first keep-alive probe. */
+  keepAliveInitialDelay?: number;
+  /** Bytes that connections buffer in each direction. */
+  highWaterMark?: number;
+  /**
+   * Whether to use MPTCP: `"prefer"`, `"require"` or `"off"`. TCP clients are served in any case.
+   * @default {"prefer"}
+   */
+  mptcp?: ListenMode;
+  /** A network namespace: a name under /run/netns or a path. Needs `CAP_SYS_ADMIN`. */
+  netns?: string;
+  /** Kernel options of the listener, which connections inherit. */
+  socketOptions?: SocketOptions;
+}
+
+/** What `server.listen` takes in one object. */
+export interface MptcpServerListenOptions {
+  /**
+   * 0 to 65535; 0 lets the kernel choose.
+   * @default {0}
+   */
+  port?: number | string;
+  /** An IP address or a name; every address of this machine by default. */
+  host?: string;
+  /** How many connections may wait to be accepted. */
+  backlog?: number;
+  /** An IPv6 listener takes no IPv4 connections. */
+  ipv6Only?: boolean;
+  /** `SO_REUSEPORT`. */
+  reusePort?: boolean;
+  /** Ignored: there is no cluster to share the socket with. */
+  exclusive?: boolean;
+  /** Closes the server when aborted. */
+  signal?: AbortSignal;
+}
+
+/** An IP address and port, as `node:net` gives them. */
+export interface SocketAddressInfo {
+  /** An IP address. IPv4-mapped IPv6 addresses are shown as IPv4. */
+  address: string;
+  /** `"IPv4"` or `"IPv6"`. */
+  family: string;
+  /** 1 to 65535. */
+  port: number;
+}
+
+/** A connection that a full server has closed: the argument of its "drop" event. */
+export interface DroppedConnection {
+  /** The address of this end. */
+  localAddress: string;
+  /** The port of this end. */
+  localPort: number;
+  /** `"IPv4"` or `"IPv6"`. */
+  localFamily: string;
+  /** The address of the client. */
+  remoteAddress: string;
+  /** The port of the client. */
+  remotePort: number;
+  /** `"IPv4"` or `"IPv6"`. */
+  remoteFamily: string;
+}
