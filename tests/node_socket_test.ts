@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { once } from "node:events";
 import * as net from "node:net";
+import { Duplex } from "node:stream";
 import { readdirSync } from "node:fs";
 import * as abi from "../ffi/linux/abi.ts";
 import { connectMptcp, listenMptcp, MptcpError, mptcpSupport } from "../mod.ts";
@@ -238,7 +239,7 @@ test("several addresses that all refuse are one AggregateError", async () => {
   });
   const lookedUp: unknown[] = [];
   socket.on("lookup", (...args) => lookedUp.push(args));
-  const error = await errorOf(socket) as AggregateError & { code: string };
+  const error = await errorOf(socket) as unknown as AggregateError & { code: string };
   assertEquals([error.name, error.code], ["AggregateError", "ECONNREFUSED"]);
   const inner = error.errors as { address: string; code: string }[];
   assertEquals(inner.map(({ address, code }) => `${address} ${code}`), [
@@ -388,7 +389,7 @@ test("a socket that was closed connects again", async () => {
 
 test("options that cannot be are refused at once, with Node's codes", () => {
   const refused = (connect: () => unknown) =>
-    (assertThrows(connect) as Error & { code: string }).code;
+    (assertThrows(connect, Error) as Error & { code: string }).code;
   const socket = new MptcpSocket();
   const connect = (options: unknown) => () => socket.connect(options as never);
   assertEquals(refused(connect({})), "ERR_MISSING_ARGS");
@@ -437,6 +438,12 @@ test("keep-alive, no-delay and type of service reach the kernel, before and afte
 function openFdNumbers(): number[] {
   return readdirSync("/proc/self/fd").map(Number);
 }
+
+test("a socket is one of node:net by its type, and a Duplex", () => {
+  const socket: net.Socket = new MptcpSocket();
+  assert(socket instanceof Duplex);
+  socket.destroy();
+});
 
 test("adopt makes a socket of a connection", async () => {
   using listener = listenMptcp({ hostname: "127.0.0.1" });

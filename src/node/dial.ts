@@ -74,8 +74,8 @@ function connectOptions(
 
 /** The family that the caller wishes for: 4, 6 or 0 for both. */
 function wishedFamily({ family = 0 }: CreateConnectionOptions): 0 | 4 | 6 {
-  if (typeof family === "number") return family;
-  return family === "IPv4" ? 4 : 6;
+  if (family === 6 || family === "IPv6") return 6;
+  return family === 4 || family === "IPv4" ? 4 : 0;
 }
 
 async function findAddresses(

@@ -13,6 +13,7 @@ export { connectTls, type ConnectTlsOptions, type MptcpTlsSocket } from "./tls.t
 export type {
   CreateConnectionOptions,
   DroppedConnection,
+  KeepAliveOptions,
   LookupAddress,
   LookupFunction,
   MptcpServerListenOptions,
@@ -22,13 +23,24 @@ export type {
   MptcpSocketServerOptions,
   OnReadOptions,
   SocketAddressInfo,
+  UnixSocketOptions,
 } from "./types.ts";
 export { MptcpError } from "../error.ts";
-export type { MptcpInfo } from "../kernel/info_types.ts";
+export type {
+  MptcpInfo,
+  MptcpInfoFlags,
+  TcpCaState,
+  TcpInfo,
+  TcpOptions,
+  TcpState,
+} from "../kernel/info_types.ts";
 export type {
   Fallback,
+  KeepAlive,
   ListenMode,
+  MptcpConn,
   MptcpMode,
+  NetAddr,
   Protocol,
   SocketOptions,
   Subflow,

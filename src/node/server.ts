@@ -57,10 +57,15 @@ export class MptcpSocketServer extends EventEmitter {
 
   /** Listens. See `net.Server.listen` for the forms; Unix sockets and handles are refused. */
   listen(options: MptcpServerListenOptions, onListening?: () => void): this;
+  /** Listens on a port of an address, with a backlog. */
   listen(port?: number | string, host?: string, backlog?: number, onListening?: () => void): this;
+  /** Listens on a port of an address. */
   listen(port?: number | string, host?: string, onListening?: () => void): this;
+  /** Listens on a port of every address, with a backlog. */
   listen(port?: number | string, backlog?: number, onListening?: () => void): this;
+  /** Listens on a port of every address. */
   listen(port?: number | string, onListening?: () => void): this;
+  /** Listens on a port that the kernel chooses. */
   listen(onListening?: () => void): this;
   listen(...args: unknown[]): this {
     const [options, onListening] = listenOptions(args);

@@ -27,10 +27,12 @@ import { IdleTimer } from "./idle_timer.ts";
 import { SocketReader } from "./reader.ts";
 import type {
   CreateConnectionOptions,
+  KeepAliveOptions,
   MptcpSocketConnectOptions,
   MptcpSocketMode,
   MptcpSocketOptions,
   SocketAddressInfo,
+  UnixSocketOptions,
 } from "./types.ts";
 
 /** A callback of a stream. */
@@ -83,6 +85,13 @@ export class MptcpSocket extends Duplex {
   /** The addresses that were tried, as "127.0.0.1:80". */
   autoSelectFamilyAttemptedAddresses: string[] = [];
 
+  /** The address of this end; undefined before there is a connection. */
+  declare readonly localAddress?: string;
+  /** The port of this end. */
+  declare readonly localPort?: number;
+  /** `"IPv4"` or `"IPv6"`. */
+  declare readonly localFamily?: string;
+
   readonly #mode: MptcpSocketMode;
   readonly #wishes: Wishes = {};
   readonly #idle: IdleTimer = new IdleTimer(() => this.emit("timeout"));
@@ -92,6 +101,21 @@ export class MptcpSocket extends Duplex {
   #isRefed = true;
   #bytesRead = 0;
   #bytesSent = 0;
+
+  // Getters that are optional, as in the types of Node, cannot be written down.
+  static {
+    const define = (name: string, get: (this: MptcpSocket) => unknown) =>
+      Object.defineProperty(this.prototype, name, { configurable: true, get });
+    define("localAddress", function () {
+      return this.#conn?.localAddr.hostname;
+    });
+    define("localPort", function () {
+      return this.#conn?.localAddr.port;
+    });
+    define("localFamily", function () {
+      return this.#conn === null ? undefined : familyOf(this.#conn.localAddr);
+    });
+  }
 
   /** Makes a socket that is not connected yet. */
   constructor(options: MptcpSocketOptions = {}) {
@@ -146,10 +170,14 @@ export class MptcpSocket extends Duplex {
     }
   }
 
-  /** Connects. See `createConnection` for the forms. */
-  connect(options: MptcpSocketConnectOptions, onConnect?: () => void): this;
-  connect(port: number | string, host?: string, onConnect?: () => void): this;
-  connect(port: number | string, onConnect?: () => void): this;
+  /** Connects. See `createConnection` for the forms; the path of a Unix socket is refused. */
+  connect(options: MptcpSocketConnectOptions | UnixSocketOptions, onConnect?: () => void): this;
+  /** Connects to a port of a host. */
+  connect(port: number, host: string, onConnect?: () => void): this;
+  /** Connects to a port of this machine. */
+  connect(port: number, onConnect?: () => void): this;
+  /** Connects to a port of this machine, as text; the path of a Unix socket is refused. */
+  connect(port: string, onConnect?: () => void): this;
   connect(...args: unknown[]): this {
     const [given, onConnect] = normalizeArguments(args);
     const options = checkConnectOptions({ ...this.#mode, ...given });
@@ -223,6 +251,7 @@ export class MptcpSocket extends Duplex {
     if (tos !== undefined) setTos(conn, tos);
   }
 
+  /** Reads; the stream calls it. */
   override _read(): void {
     const conn = this.#conn;
     if (conn !== null && !this.connecting) this.#reader.start(conn);
@@ -236,16 +265,23 @@ export class MptcpSocket extends Duplex {
     return this;
   }
 
-  override _write(chunk: Uint8Array, _encoding: string, done: Done): void {
+  /** Writes a chunk; the stream calls it. */
+  override _write(
+    chunk: Uint8Array,
+    _encoding: string,
+    done: (error?: Error | null) => void,
+  ): void {
     this.#whenConnected((conn) => void this.#send(conn, chunk, done), done);
   }
 
-  override _writev(chunks: { chunk: Uint8Array }[], done: Done): void {
+  /** Writes chunks at once; the stream calls it. */
+  override _writev(chunks: { chunk: Uint8Array }[], done: (error?: Error | null) => void): void {
     const bytes = Buffer.concat(chunks.map(({ chunk }) => chunk));
     this.#whenConnected((conn) => void this.#send(conn, bytes, done), done);
   }
 
-  override _final(done: Done): void {
+  /** Ends the outgoing direction; the stream calls it. */
+  override _final(done: (error?: Error | null) => void): void {
     if (this.#conn === null && !this.connecting) return done();
     this.#whenConnected((conn) => {
       conn.closeWrite().then(() => done(), (error: unknown) => {
@@ -255,6 +291,7 @@ export class MptcpSocket extends Duplex {
     }, done);
   }
 
+  /** Closes the connection; the stream calls it. */
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.connecting = false;
     this.#idle.stop();
@@ -268,7 +305,7 @@ export class MptcpSocket extends Duplex {
   }
 
   /** Calls `action` with the connection, once there is one. */
-  #whenConnected(action: (conn: MptcpConn) => void, done: Done): void {
+  #whenConnected(action: (conn: MptcpConn) => void, done: (error?: Error | null) => void): void {
     if (!this.connecting) {
       if (this.#conn === null) done(socketClosed());
       else action(this.#conn);
@@ -333,12 +370,7 @@ export class MptcpSocket extends Duplex {
 
   /** Turns keep-alive probes on or off, with milliseconds of silence before the first. */
   setKeepAlive(
-    enable: boolean | {
-      enable?: boolean;
-      initialDelay?: number;
-      interval?: number;
-      count?: number;
-    } = false,
+    enable: boolean | KeepAliveOptions = false,
     initialDelay: number = 0,
     interval: number = 0,
     count: number = 0,
@@ -403,21 +435,6 @@ export class MptcpSocket extends Duplex {
   /** The port of the other end. */
   get remotePort(): number | undefined {
     return this.#conn?.remoteAddr.port;
-  }
-
-  /** The address of this end; undefined before there is a connection. */
-  get localAddress(): string | undefined {
-    return this.#conn?.localAddr.hostname;
-  }
-
-  /** The port of this end. */
-  get localPort(): number | undefined {
-    return this.#conn?.localAddr.port;
-  }
-
-  /** `"IPv4"` or `"IPv6"`. */
-  get localFamily(): string | undefined {
-    return this.#conn === null ? undefined : familyOf(this.#conn.localAddr);
   }
 
   /** Bytes that have been received. */

@@ -12,17 +12,17 @@ export interface MptcpSocketMode {
    * Whether to use MPTCP: `"prefer"`, `"require"`, `"require-peer"` or `"off"`.
    * @default {"prefer"}
    */
-  mptcp?: MptcpMode;
+  mptcp?: MptcpMode | undefined;
   /**
    * Reach IPv4 addresses through an IPv6 socket, so that paths of both families can join one
    * connection.
    * @default {true}
    */
-  dualStack?: boolean;
+  dualStack?: boolean | undefined;
   /** A network namespace: a name under /run/netns or a path. Needs `CAP_SYS_ADMIN`. */
-  netns?: string;
+  netns?: string | undefined;
   /** Kernel options of the connection. */
-  socketOptions?: SocketOptions;
+  socketOptions?: SocketOptions | undefined;
 }
 
 /** A buffer to read into, and who gets what was read: `onread` of `net.Socket`. */
@@ -39,17 +39,17 @@ export interface MptcpSocketOptions extends MptcpSocketMode {
    * Whether the socket stays open for writing when the peer ends its side.
    * @default {false}
    */
-  allowHalfOpen?: boolean;
+  allowHalfOpen?: boolean | undefined;
   /** Destroys the socket when aborted. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Reads into a buffer of the caller's, instead of emitting "data". */
-  onread?: OnReadOptions;
+  onread?: OnReadOptions | undefined;
   /** Bytes buffered for a reader that is slow before reading stops. */
-  readableHighWaterMark?: number;
+  readableHighWaterMark?: number | undefined;
   /** Bytes buffered for a slow peer before `write` returns `false`. */
-  writableHighWaterMark?: number;
+  writableHighWaterMark?: number | undefined;
   /** Both high-water marks. */
-  highWaterMark?: number;
+  highWaterMark?: number | undefined;
 }
 
 /** An address of a name, as `dns.lookup` gives it. */
@@ -79,40 +79,58 @@ export interface MptcpSocketConnectOptions extends MptcpSocketMode {
    * An IP address or a name.
    * @default {"localhost"}
    */
-  host?: string;
+  host?: string | undefined;
   /** The IP address to connect from. */
-  localAddress?: string;
+  localAddress?: string | undefined;
   /** The port to connect from. */
-  localPort?: number;
+  localPort?: number | undefined;
   /** 4 or 6: the family to look the name up in; 0 for both. */
-  family?: 0 | 4 | 6 | "IPv4" | "IPv6";
+  family?: number | "IPv4" | "IPv6" | undefined;
   /** Hints for `lookup`. */
-  hints?: number;
+  hints?: number | undefined;
   /** Looks the name up in place of the system. */
-  lookup?: LookupFunction;
+  lookup?: LookupFunction | undefined;
   /** `TCP_NODELAY`; on by default, unlike in `node:net`. */
-  noDelay?: boolean;
+  noDelay?: boolean | undefined;
   /** `SO_KEEPALIVE`. */
-  keepAlive?: boolean;
+  keepAlive?: boolean | undefined;
   /** Milliseconds without data before the first keep-alive probe. */
-  keepAliveInitialDelay?: number;
+  keepAliveInitialDelay?: number | undefined;
   /**
    * Happy Eyeballs: start an attempt at the next address while one is slow.
    * @default {true}
    */
-  autoSelectFamily?: boolean;
+  autoSelectFamily?: boolean | undefined;
   /**
    * Milliseconds before the next attempt is started beside a slow one.
    * @default {250}
    */
-  autoSelectFamilyAttemptTimeout?: number;
+  autoSelectFamilyAttemptTimeout?: number | undefined;
+}
+
+/** What `setKeepAlive` takes in one object; times in milliseconds. */
+export interface KeepAliveOptions {
+  /** Whether probes are sent. */
+  enable?: boolean | undefined;
+  /** Silence before the first probe. */
+  initialDelay?: number | undefined;
+  /** Time between probes. */
+  interval?: number | undefined;
+  /** Unanswered probes before the connection is given up. */
+  count?: number | undefined;
+}
+
+/** The path of a Unix socket, which `net.connect` takes and this module refuses: MPTCP has none. */
+export interface UnixSocketOptions {
+  /** A path. */
+  path: string;
 }
 
 /** What `createConnection` takes in one object. */
 export interface CreateConnectionOptions
   extends MptcpSocketConnectOptions, Omit<MptcpSocketOptions, keyof MptcpSocketMode> {
   /** Milliseconds without data before the socket emits "timeout". */
-  timeout?: number;
+  timeout?: number | undefined;
 }
 
 /** What `createServer` takes: the options of `net.createServer`, and those of this module. */
@@ -121,29 +139,29 @@ export interface MptcpSocketServerOptions {
    * Whether connections stay open for writing when the peer ends its side.
    * @default {false}
    */
-  allowHalfOpen?: boolean;
+  allowHalfOpen?: boolean | undefined;
   /**
    * Whether connections start paused.
    * @default {false}
    */
-  pauseOnConnect?: boolean;
+  pauseOnConnect?: boolean | undefined;
   /** `TCP_NODELAY` of connections; on by default, unlike in `node:net`. */
-  noDelay?: boolean;
+  noDelay?: boolean | undefined;
   /** `SO_KEEPALIVE` of connections. */
-  keepAlive?: boolean;
+  keepAlive?: boolean | undefined;
   /** Milliseconds without data before the first keep-alive probe. */
-  keepAliveInitialDelay?: number;
+  keepAliveInitialDelay?: number | undefined;
   /** Bytes that connections buffer in each direction. */
-  highWaterMark?: number;
+  highWaterMark?: number | undefined;
   /**
    * Whether to use MPTCP: `"prefer"`, `"require"` or `"off"`. TCP clients are served in any case.
    * @default {"prefer"}
    */
-  mptcp?: ListenMode;
+  mptcp?: ListenMode | undefined;
   /** A network namespace: a name under /run/netns or a path. Needs `CAP_SYS_ADMIN`. */
-  netns?: string;
+  netns?: string | undefined;
   /** Kernel options of the listener, which connections inherit. */
-  socketOptions?: SocketOptions;
+  socketOptions?: SocketOptions | undefined;
 }
 
 /** What `server.listen` takes in one object. */
@@ -152,19 +170,19 @@ export interface MptcpServerListenOptions {
    * 0 to 65535; 0 lets the kernel choose.
    * @default {0}
    */
-  port?: number | string;
+  port?: number | string | undefined;
   /** An IP address or a name; every address of this machine by default. */
-  host?: string;
+  host?: string | undefined;
   /** How many connections may wait to be accepted. */
-  backlog?: number;
+  backlog?: number | undefined;
   /** An IPv6 listener takes no IPv4 connections. */
-  ipv6Only?: boolean;
+  ipv6Only?: boolean | undefined;
   /** `SO_REUSEPORT`. */
-  reusePort?: boolean;
+  reusePort?: boolean | undefined;
   /** Ignored: there is no cluster to share the socket with. */
-  exclusive?: boolean;
+  exclusive?: boolean | undefined;
   /** Closes the server when aborted. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** An IP address and port, as `node:net` gives them. */
