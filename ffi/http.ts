@@ -11,10 +11,11 @@ import type { Socket } from "node:net";
 /** Answers a request. `context` is what the runtime hands to its handlers beside the request. */
 export type RuntimeHandler = (request: Request, context: object) => Response | Promise<Response>;
 
-/** A certificate chain and its private key, in PEM. */
+/** A certificate chain and its private key, in PEM, and what else the server that takes it knows. */
 export interface TlsOptions {
   readonly cert: string;
   readonly key: string;
+  readonly [option: string]: unknown;
 }
 
 /** What a server of the runtime is made of. */
@@ -58,6 +59,8 @@ export interface NodeServer {
   readonly server: HttpServer;
   /** Takes over the descriptor of an accepted connection. */
   adopt(fd: number): Socket;
+  /** Has new connections get another certificate. */
+  setTls(tls: TlsOptions): void;
 }
 
 /** What `fetch` needs for HTTPS, beyond what the system has. */
@@ -90,6 +93,16 @@ export interface RuntimeHttp {
   readonly waitsForSilent: boolean;
   /** Why `serve` may not be called for this address; `null` if it may. */
   serveDenied(hostname: string, port: number): string | null;
+  /** Whether `abort` of a server works after `shutdown`: in Deno it throws where nobody can catch it. */
+  readonly abortsAfterShutdown: boolean;
+  /** Whether what handlers are given beside the request has `completed`, as Deno's has. */
+  readonly tellsCompletion: boolean;
+  /** Has a server object show another address than that which it was made to listen on. */
+  showAddress(server: object, addr: { readonly hostname: string; readonly port: number }): void;
+  /** The options of the runtime's own server that `serveMptcp` takes among its own. */
+  readonly optionNames: readonly string[];
+  /** The first member of `tls` that the runtime's own server does not know; `null` for none. */
+  foreignTlsOption(tls: TlsOptions | null): string | null;
   /** Starts the runtime's own server; it listens when this returns. */
   serve(options: RuntimeServerOptions): RuntimeServer;
   /** The other end of a request's connection; `null` once that is gone. */

@@ -15,7 +15,8 @@ export function createNodeServer(
   onConnection: (socket: Socket) => void,
   tls: TlsOptions | null,
 ): NodeServer {
-  const server = tls === null ? createServer(listener) : createHttpsServer({ ...tls }, listener);
+  const secure = tls === null ? null : createHttpsServer({ ...tls }, listener);
+  const server = secure ?? createServer(listener);
   server.on(tls === null ? "connection" : "secureConnection", onConnection);
   const adopt = (fd: number) => {
     // Below TLS nobody would end a socket whose handshake has failed.
@@ -23,5 +24,6 @@ export function createNodeServer(
     server.emit("connection", socket);
     return socket;
   };
-  return { server, adopt };
+  const setTls = (tls: TlsOptions) => secure?.setSecureContext({ ...tls });
+  return { server, adopt, setTls };
 }

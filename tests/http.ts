@@ -26,7 +26,7 @@ export interface Told {
 /** Answers with what the handler was told. */
 export function tell(_request: Request, info: ServeMptcpInfo): Response {
   const { protocol, fallback, remoteAddr: { hostname, port } } = info;
-  const token = info.mptcp()?.token ?? null;
+  const token = info.info()?.token ?? null;
   const subflows = info.subflows().length;
   const reason = fallback?.reason ?? null;
   return Response.json({ protocol, reason, hostname, port, token, subflows } satisfies Told);

@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { pretendUnsupported } from "../ffi/runtime.ts";
@@ -231,18 +237,26 @@ test("a Request is fetched with its method, headers and body", async () => {
   await assertRejects(() => fetch("nonsense"), TypeError);
 });
 
-test("who cannot be reached is named", async () => {
+/** The error of a connection that made `fetch` fail, which fails as that of the runtime does. */
+async function causeOf(fetching: () => Promise<unknown>): Promise<MptcpError> {
+  const error = await assertRejects(fetching, TypeError);
+  assert(error.cause instanceof MptcpError, String(error));
+  assertStringIncludes(error.message, error.cause.message);
+  return error.cause;
+}
+
+test("who cannot be reached is named, by a TypeError as that of fetch", async () => {
   await using client = createMptcpClient();
   const listener = listenMptcp({ hostname: "127.0.0.1" });
   const { port } = listener.addr;
   listener.close();
-  const refused = await assertRejects(() => client.fetch(`http://127.0.0.1:${port}/`), MptcpError);
+  const refused = await causeOf(() => client.fetch(`http://127.0.0.1:${port}/`));
   assertEquals([refused.code, refused.address, refused.port], ["ECONNREFUSED", "127.0.0.1", port]);
-  const unknown = await assertRejects(() => client.fetch("http://nobody.invalid/"), MptcpError);
+  const unknown = await causeOf(() => client.fetch("http://nobody.invalid/"));
   assert(["ENOTFOUND", "EAI_AGAIN"].includes(unknown.code), unknown.code);
   assertEquals(unknown.address, "nobody.invalid");
   await using server = serve(() => Response.redirect(`http://127.0.0.1:${port}/`));
-  const behind = await assertRejects(() => client.fetch(urlOf(server)), MptcpError);
+  const behind = await causeOf(() => client.fetch(urlOf(server)));
   assertEquals([behind.code, behind.port], ["ECONNREFUSED", port]);
 });
 
@@ -253,14 +267,14 @@ test('mptcp "require" fails where this kernel refuses, and nothing is connected'
   await using server = serve(tell, { netns: netns.name });
   const url = urlOf(server);
   await using strict = createMptcpClient({ netns: netns.name, mptcp: "require" });
-  const error = await assertRejects(() => strict.fetch(url), MptcpError);
+  const error = await causeOf(() => strict.fetch(url));
   assertEquals([error.code, strict.connections()], ["ENOPROTOOPT", []]);
   await using client = createMptcpClient({ netns: netns.name });
   const told: Told = await (await client.fetch(url)).json();
   assertEquals([told.protocol, client.connections()[0]!.fallback?.reason], ["tcp", "kernel"]);
 });
 
-test("requirePeer fails where the server speaks TCP", { skip: noMptcp }, async () => {
+test("require-peer fails where the server speaks TCP", { skip: noMptcp }, async () => {
   let calls = 0;
   const count = () => {
     calls++;
@@ -268,8 +282,8 @@ test("requirePeer fails where the server speaks TCP", { skip: noMptcp }, async (
   };
   await using plain = serve(count, { mptcp: "off" });
   await using server = serve(count);
-  await using client = createMptcpClient({ requirePeer: true });
-  const error = await assertRejects(() => client.fetch(urlOf(plain)), MptcpError);
+  await using client = createMptcpClient({ mptcp: "require-peer" });
+  const error = await causeOf(() => client.fetch(urlOf(plain)));
   assertEquals([error.code, error.port, calls], ["ERR_MPTCP_PEER", plain.addr.port, 0]);
   assertEquals(await (await client.fetch(urlOf(server))).text(), "ok");
   assertEquals(client.connections().length, 1);
@@ -430,9 +444,41 @@ test("100 clients come and go without a descriptor", async () => {
   await assertOpenFds(before);
 });
 
+test("members of init that would lead past the client are refused by name", async () => {
+  await using client = createMptcpClient();
+  for (const name of ["client", "proxy", "unix", "tls", "dispatcher", "agent"]) {
+    const init = { [name]: {} } as RequestInit;
+    await assertRejects(() => client.fetch("http://127.0.0.1:1/", init), TypeError, `init.${name}`);
+  }
+});
+
+test("a client that shuts down answers what is under way, takes no more, and cuts off in the end", async () => {
+  const asked = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<Response>();
+  await using server = serve(() => {
+    asked.resolve();
+    return answer.promise;
+  });
+  const client = createMptcpClient();
+  const waiting = client.fetch(urlOf(server));
+  await asked.promise;
+  const ended = client.shutdown();
+  await assertRejects(() => client.fetch(urlOf(server)), MptcpError, "closed");
+  answer.resolve(new Response("in time"));
+  assertEquals(await (await waiting).text(), "in time");
+  await ended;
+  await client.finished;
+
+  await using silent = serve(() => new Promise<Response>(() => {}));
+  const impatient = createMptcpClient();
+  const never = assertRejects(() => impatient.fetch(urlOf(silent)), Error);
+  await impatient.shutdown({ timeout: 50 });
+  await never;
+  silent.close();
+});
+
 test("options of the wrong type are refused by name", () => {
   const bad: [Record<string, unknown>, string][] = [
-    [{ requirePeer: 1 }, "requirePeer"],
     [{ caCerts: "x" }, "caCerts"],
     [{ cert: "x" }, "cert and key"],
     [{ mptcp: "yes" }, "mptcp"],

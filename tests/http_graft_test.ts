@@ -31,10 +31,10 @@ let adds = 0;
 /** The epoll of this module, which the faults are not about. */
 let ownEpoll = -1;
 {
-  using listener = listenMptcp({ hostname: "127.0.0.1" });
   using _ = stubLibc({
     epoll_ctl: (epfd, ...args) => epoll_ctl(ownEpoll = epfd, ...args),
   });
+  using listener = listenMptcp({ hostname: "127.0.0.1" });
   listener.accept().catch(() => {});
 }
 

@@ -44,6 +44,10 @@ function serveDenied(): string | null {
   return null;
 }
 
+function foreignTlsOption(): null {
+  return null;
+}
+
 function serve(options: RuntimeServerOptions): RuntimeServer {
   const { hostname, port, handler, onError, tls, extra } = options;
   const server = bun().serve({
@@ -73,6 +77,19 @@ function serve(options: RuntimeServerOptions): RuntimeServer {
     ref: () => server.ref(),
     unref: () => server.unref(),
   };
+}
+
+function showAddress(
+  server: object,
+  { hostname, port }: { readonly hostname: string; readonly port: number },
+): void {
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  const { protocol } = (server as { url: URL }).url;
+  Object.defineProperties(server, {
+    hostname: { value: hostname },
+    port: { value: port },
+    url: { get: () => new URL(`${protocol}//${host}:${port}/`) },
+  });
 }
 
 function remoteAddr(
@@ -135,13 +152,19 @@ function nodeServer(
     else secure.emit("connection", socket);
     return socket;
   };
-  return { server, adopt };
+  const setTls = (tls: TlsOptions) => void secure?.setSecureContext({ ...tls });
+  return { server, adopt, setTls };
 }
 
 /** The HTTP of Bun. */
 export const bunHttp: RuntimeHttp = {
   waitsForSilent: true,
   serveDenied,
+  abortsAfterShutdown: true,
+  tellsCompletion: false,
+  showAddress,
+  optionNames: ["development", "id", "idleTimeout", "maxRequestBodySize", "routes", "websocket"],
+  foreignTlsOption,
   serve,
   remoteAddr,
   tunnel: "unix",

@@ -55,6 +55,10 @@ function serveDenied(hostname: string, port: number): string | null {
   return state === "granted" ? null : `Deno.serve needs --allow-net, for ${host} too`;
 }
 
+function foreignTlsOption(tls: TlsOptions | null): string | null {
+  return Object.keys(tls ?? {}).find((name) => name !== "cert" && name !== "key") ?? null;
+}
+
 function serve(options: RuntimeServerOptions): RuntimeServer {
   const { hostname, port, handler, onError, tls, extra } = options;
   const controller = new AbortController();
@@ -63,7 +67,7 @@ function serve(options: RuntimeServerOptions): RuntimeServer {
     hostname,
     port,
     onError,
-    ...tls,
+    ...(tls !== null && { cert: tls.cert, key: tls.key }),
     signal: controller.signal,
     // Without one Deno prints where it listens.
     onListen() {},
@@ -79,6 +83,10 @@ function serve(options: RuntimeServerOptions): RuntimeServer {
     ref: () => server.ref(),
     unref: () => server.unref(),
   };
+}
+
+function showAddress(server: object, addr: object): void {
+  Object.defineProperty(server, "addr", { value: { ...addr }, enumerable: true });
 }
 
 function remoteAddr(
@@ -140,7 +148,15 @@ function nodeServer(
   tls: TlsOptions | null,
 ): NodeServer {
   if (tls !== null) checkTls(tls);
-  return createNodeServer(listener, onConnection, tls);
+  const { server, adopt, setTls } = createNodeServer(listener, onConnection, tls);
+  return {
+    server,
+    adopt,
+    setTls(tls) {
+      checkTls(tls);
+      setTls(tls);
+    },
+  };
 }
 
 /** Deno's node:https looks at a certificate only when a client comes, and then says nothing. */
@@ -153,6 +169,11 @@ function checkTls({ cert, key }: TlsOptions): void {
 export const denoHttp: RuntimeHttp = {
   waitsForSilent: false,
   serveDenied,
+  abortsAfterShutdown: false,
+  tellsCompletion: true,
+  showAddress,
+  optionNames: ["automaticCompression"],
+  foreignTlsOption,
   serve,
   remoteAddr,
   tunnel: "socks",

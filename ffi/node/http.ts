@@ -24,6 +24,12 @@ function serve(): RuntimeServer {
   throw new Error(serveDenied()!);
 }
 
+function showAddress(): void {}
+
+function foreignTlsOption(): null {
+  return null;
+}
+
 function remoteAddr(): null {
   return null;
 }
@@ -85,7 +91,12 @@ function nodeServerMissing(): string | null {
 /** The HTTP of Node.js. */
 export const nodeHttp: RuntimeHttp = {
   waitsForSilent: false,
+  abortsAfterShutdown: true,
   serveDenied,
+  tellsCompletion: false,
+  showAddress,
+  optionNames: [],
+  foreignTlsOption,
   serve,
   remoteAddr,
   tunnel: "unix",

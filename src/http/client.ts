@@ -9,7 +9,7 @@ import { unsupportedPlatform } from "../../ffi/runtime.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
 import { connectMptcp } from "../net/connect.ts";
 import { closedError, MptcpError } from "../error.ts";
-import { checkBoolean, checkCommonOptions } from "../net/options.ts";
+import { checkCommonOptions } from "../net/options.ts";
 import { runtimeFallback } from "../policy/fallback.ts";
 import { formatHostPort } from "../show.ts";
 import type { MptcpConn } from "../types.ts";
@@ -17,7 +17,12 @@ import { ClientConnection } from "./client_connection.ts";
 import { LEAVE_TIMEOUT, type Remote } from "./relay.ts";
 import type { Dialer, Route } from "./route.ts";
 import { SocksRoute } from "./socks_route.ts";
-import type { MptcpClient, MptcpClientConnection, MptcpClientOptions } from "./types.ts";
+import type {
+  MptcpClient,
+  MptcpClientConnection,
+  MptcpClientOptions,
+  ShutdownOptions,
+} from "./types.ts";
 import { portOf, UnixRoute } from "./unix_route.ts";
 
 /** Closed connections that `connections` tells of. */
@@ -26,12 +31,16 @@ const CLOSED_LIMIT = 1000;
 /** Milliseconds without a byte after which an answer no longer keeps the process alive by itself. */
 const QUIET_INTERVAL = 100;
 
+/** Timers of more milliseconds would fire at once. */
+const LONGEST_TIMEOUT = 2 ** 31;
+
 /**
  * Makes a client whose `fetch` goes over MPTCP where this kernel and the server speak it.
  *
  * It is the runtime's own `fetch`, its TLS and its certificates, led through this process to
  * connections of this module, which `connections()` tells about. Requires `--allow-ffi` in Deno, and
- * `--allow-net` for the servers and for 127.0.0.1.
+ * `--allow-net` for the servers and for 127.0.0.1. Proxies of the environment (`HTTP_PROXY`) are not
+ * used.
  *
  * @param options How to connect.
  * @returns The client. Nothing is connected yet.
@@ -62,8 +71,8 @@ let shared: MptcpClient | undefined;
  * @param input What to fetch.
  * @param init As for `fetch`.
  * @returns The response.
- * @throws {MptcpError} what `connectMptcp` throws.
- * @throws {TypeError} what the runtime's `fetch` throws.
+ * @throws {TypeError} as the runtime's `fetch` does; where a connection failed, its `cause` is the
+ * `MptcpError` of `connectMptcp`.
  *
  * @example
  * ```ts ignore
@@ -84,7 +93,6 @@ function checkOptions(options: MptcpClientOptions): void {
     throw new TypeError("Invalid options: expected an object");
   }
   checkCommonOptions(options, "connect");
-  checkBoolean("requirePeer", options.requirePeer);
   const { caCerts, cert, key } = options;
   if (caCerts !== undefined && !(Array.isArray(caCerts) && caCerts.every(isString))) {
     throw new TypeError("Invalid caCerts: expected an array of PEM texts");
@@ -112,6 +120,11 @@ class Client implements MptcpClient {
   #isClosed = false;
   /** Settled when the servers have been told. */
   #closing: Promise<void> = Promise.resolve();
+  readonly finished: Promise<void>;
+  readonly #finish: () => void;
+  /** Called when the last request under way is answered. */
+  #onIdle: () => void = () => {};
+  #isEnding = false;
   /** Requests whose answers have not begun. */
   #waiting = 0;
   /** Ends the attempts to connect that no request waits for any more. */
@@ -124,11 +137,15 @@ class Client implements MptcpClient {
 
   constructor(options: MptcpClientOptions) {
     this.#options = options;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.finished = promise;
+    this.#finish = resolve;
   }
 
   /** A property, so that it can be handed on without the client. */
   readonly fetch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
-    if (this.#isClosed) throw closedError("The client has been closed");
+    if (this.#isClosed || this.#isEnding) throw closedError("The client has been closed");
+    checkInit(init);
     const url = urlOf(input);
     // What is no HTTP is no matter of ours, and neither is what is no URL.
     if (url === null || !/^https?:$/.test(url.protocol)) return await fetch(input, init);
@@ -155,6 +172,19 @@ class Client implements MptcpClient {
     this.#dialing.abort(closedError("The client has been closed"));
     this.#closing = this.#route?.close() ?? this.#closing;
     if (this.#timer !== null) clearInterval(this.#timer);
+    this.#closing.then(this.#finish, this.#finish);
+    this.#onIdle();
+  }
+
+  async shutdown({ timeout = Infinity }: ShutdownOptions = {}): Promise<void> {
+    this.#isEnding = true;
+    if (this.#waiting > 0 && !this.#isClosed) {
+      const idle = new Promise<void>((resolve) => this.#onIdle = resolve);
+      const timer = timeout < LONGEST_TIMEOUT ? setTimeout(() => this.close(), timeout) : undefined;
+      await idle;
+      clearTimeout(timer);
+    }
+    await this[Symbol.asyncDispose]();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -186,6 +216,7 @@ class Client implements MptcpClient {
 
   #end(): void {
     if (--this.#waiting > 0) return;
+    this.#onIdle();
     this.#failures = [];
     this.#dialing.abort(new DOMException("No request waits for the connection", "AbortError"));
     this.#dialing = new AbortController();
@@ -220,17 +251,13 @@ class Client implements MptcpClient {
   }
 
   async #connect(hostname: string, port: number): Promise<MptcpConn> {
-    const { requirePeer = false, caCerts: _c, cert: _d, key: _k, ...options } = this.#options;
-    const conn = await connectMptcp({ ...options, hostname, port, signal: this.#dialing.signal });
-    if (!requirePeer || conn.protocol === "mptcp") return conn;
-    const error = peerError(hostname, port, conn);
-    conn.close();
-    throw error;
+    const { caCerts: _c, cert: _d, key: _k, ...options } = this.#options;
+    return await connectMptcp({ ...options, hostname, port, signal: this.#dialing.signal });
   }
 
   /** A connection can fall back until its first data has been acknowledged. */
   #isAcceptable(connection: ClientConnection, failures: Failure[]): boolean {
-    if (!this.#options.requirePeer || connection.protocol === "mptcp") return true;
+    if (this.#options.mptcp !== "require-peer" || connection.protocol === "mptcp") return true;
     const { hostname, port } = connection;
     failures.push({ host: hostOf(hostname, port), error: peerError(hostname, port, connection) });
     return false;
@@ -246,11 +273,24 @@ class Client implements MptcpClient {
 
   /** `fetch` as it is, where there is nothing to lead it over. */
   #runtimeRoute(platform: string): Route {
-    const { mptcp, requirePeer, caCerts, cert, key } = this.#options;
-    runtimeFallback(platform, requirePeer ? "require" : mptcp);
+    const { mptcp, caCerts, cert, key } = this.#options;
+    runtimeFallback(platform, mptcp);
     const { fetch, close } = runtimeHttp.createFetch({ caCerts, cert, key }, null);
     return { fetch, close: () => Promise.resolve(close()), setRef() {} };
   }
+}
+
+/** Members of `init` by which the runtimes' own `fetch` would go another way. */
+const FOREIGN = ["client", "proxy", "unix", "tls", "dispatcher", "agent"] as const;
+
+function checkInit(init: RequestInit | undefined): void {
+  const name = FOREIGN.find((name) =>
+    (init as Record<string, unknown> | undefined)?.[name] !== undefined
+  );
+  if (name === undefined) return;
+  throw new TypeError(
+    `Invalid init.${name}: this fetch makes its own connections. Give options to createMptcpClient`,
+  );
 }
 
 /** The URL that is fetched; `null` if it is none. */
@@ -270,7 +310,7 @@ function peerError(
   { protocol, fallback }: Pick<MptcpConn, "protocol" | "fallback">,
 ): MptcpError {
   const why = protocol === "unknown" ? "This kernel cannot tell" : fallback?.detail;
-  return new MptcpError(`${hostOf(hostname, port)}: requirePeer is not met. ${why}`, {
+  return new MptcpError(`${hostOf(hostname, port)}: MPTCP with the peer is required. ${why}`, {
     code: "ERR_MPTCP_PEER",
     address: hostname,
     port,
@@ -278,12 +318,15 @@ function peerError(
 }
 
 /**
- * Why a request failed: an error of the connection to its server, or of the only one that failed
- * meanwhile, after a redirect; else what the runtime says.
+ * Why a request failed: the `TypeError` of `fetch`, whose cause is an error of the connection to its
+ * server, or of the only one that failed meanwhile, after a redirect; else what the runtime says.
  */
 function explain(error: unknown, host: string, failures: Failure[]): unknown {
   if (error instanceof DOMException && error.name === "AbortError") return error;
   const failure = failures.findLast((failure) => failure.host === host) ??
     (failures.length === 1 ? failures[0] : undefined);
-  return failure?.error instanceof MptcpError ? failure.error : error;
+  const cause = failure?.error;
+  return cause instanceof MptcpError
+    ? new TypeError(`fetch failed: ${cause.message}`, { cause })
+    : error;
 }

@@ -23,6 +23,10 @@ export interface Job {
   readonly fallback: ServeContext["fallback"];
   readonly handler: ServeMptcpHandler;
   readonly onError: (error: unknown) => Response | Promise<Response>;
+  /** For HTTPS; `null` for HTTP. */
+  readonly tls: TlsOptions | null;
+  /** Options for the runtime's own server, as it has them. */
+  readonly native: Readonly<Record<string, unknown>>;
   readonly options: ServeMptcpOptions;
 }
 
@@ -37,14 +41,11 @@ export interface Engine {
   shutdown(): void;
   /** Closes everything. */
   abort(): void;
+  /** Has new connections get another certificate. */
+  setTls(tls: TlsOptions): void;
   ref(): void;
   unref(): void;
 }
 
 /** Why an engine cannot be had here. The socket is as it was. */
 export class EngineRefusal extends Error {}
-
-/** The certificate and key of the options; `null` for HTTP. */
-export function tlsOf({ cert, key }: ServeMptcpOptions): TlsOptions | null {
-  return cert === undefined || key === undefined ? null : { cert, key };
-}

@@ -6,55 +6,32 @@
  */
 
 import { reloadsInPlace } from "../../ffi/runtime.ts";
-import type { MptcpServer, ServeMptcpHandler, ServeMptcpOptions } from "./types.ts";
-
-/** What a reload swaps. */
-interface Swappable {
-  handler: ServeMptcpHandler;
-  onError: ServeMptcpOptions["onError"];
-}
-
-/** A server that follows signals, and what it serves by. */
-interface Kept<S extends MptcpServer> extends Swappable {
-  server: S;
-}
+import type { ServeRequest } from "./serve_options.ts";
+import type { MptcpServer } from "./types.ts";
 
 /** The servers of this program, which modules that are loaded anew find again. */
-function servers<S extends MptcpServer>(): Map<string, Kept<S>> {
+function servers<S extends MptcpServer>(): Map<string, S> {
   const key = Symbol.for("@multipath/mptcp servers");
-  const holder = globalThis as unknown as Record<symbol, Map<string, Kept<S>> | undefined>;
+  const holder = globalThis as unknown as Record<symbol, Map<string, S> | undefined>;
   return holder[key] ??= new Map();
 }
 
-/**
- * Makes a server by `start`, or where a reload has left one at the same address gives it other
- * functions.
- */
+/** Makes a server by `start`, or gives one that a reload has left at the same address new functions. */
 export function startOrReload<S extends MptcpServer>(
-  options: ServeMptcpOptions,
-  handler: ServeMptcpHandler,
-  start: (options: ServeMptcpOptions, handler: ServeMptcpHandler) => S,
+  request: ServeRequest,
+  start: (request: ServeRequest) => S,
 ): S {
-  if (!reloadsInPlace) return start(options, handler);
+  if (!reloadsInPlace) return start(request);
+  const { handler, options } = request;
   const { hostname, port, netns, onError } = options;
   const key = JSON.stringify([hostname, port, netns]);
   const kept = servers<S>().get(key);
   if (kept !== undefined) {
-    Object.assign(kept, { handler, onError });
-    return kept.server;
+    kept.reload({ handler, ...(onError !== undefined && { onError }) });
+    return kept;
   }
-  const current: Swappable = { handler, onError };
-  const server = start(
-    {
-      ...options,
-      onError(error) {
-        if (current.onError === undefined) throw error;
-        return current.onError(error);
-      },
-    },
-    (request, info) => current.handler(request, info),
-  );
-  servers<S>().set(key, Object.assign(current, { server }));
+  const server = start(request);
+  servers<S>().set(key, server);
   const forget = () => void servers<S>().delete(key);
   server.finished.then(forget, forget);
   return server;

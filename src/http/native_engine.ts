@@ -13,9 +13,12 @@ import { runtimeHttp } from "../../ffi/runtime_http.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { readMptcpInfo, wireProtocol } from "../kernel/info.ts";
 import { readTcpInfo } from "../kernel/tcp_info.ts";
+import { MptcpError } from "../error.ts";
 import type { ConnectionTable } from "./connections.ts";
-import { type Engine, EngineRefusal, type Job, tlsOf } from "./engine.ts";
-import { type ServeContext, ServeInfo } from "./serve_info.ts";
+import { type Engine, EngineRefusal, type Job } from "./engine.ts";
+import { AnswerCompletion, followed } from "./completion.ts";
+import { type Completion, createInfo, type ServeContext } from "./serve_info.ts";
+import { NODE_OPTIONS } from "./serve_options.ts";
 import type { ServeMptcpHandler } from "./types.ts";
 
 /** Where the runtime listens until the graft is done. */
@@ -37,6 +40,7 @@ export function startNative(job: Job): NativeEngine {
   try {
     const fd = graft(libc(), job.fd, LOOPBACK.hostname, server.port);
     libc().close(job.fd);
+    runtimeHttp.showAddress(server.object, job.addr);
     return toEngine(fd, server, job);
   } catch (error) {
     // Nothing was accepted yet: this is the same piece of synchronous code.
@@ -47,12 +51,38 @@ export function startNative(job: Job): NativeEngine {
 }
 
 function toEngine(fd: number, server: RuntimeServer, job: Job): NativeEngine {
-  const { object, finished, abort, ref, unref } = server;
-  const shutdown = () => {
-    server.shutdown();
-    if (runtimeHttp.waitsForSilent && job.connections !== null) endSilent(job.connections);
+  const { object, ref, unref } = server;
+  const cut = Promise.withResolvers<null>();
+  let isEnding = false;
+  return {
+    name: "native",
+    fd,
+    server: object,
+    finished: Promise.race([server.finished, cut.promise]),
+    shutdown() {
+      isEnding = true;
+      server.shutdown();
+      if (runtimeHttp.waitsForSilent && job.connections !== null) endSilent(job.connections);
+    },
+    abort() {
+      if (!isEnding || runtimeHttp.abortsAfterShutdown || job.connections === null) {
+        return server.abort();
+      }
+      for (const connection of job.connections.all()) libc().shutdown(connection, SHUT_RDWR);
+      cut.resolve(null);
+    },
+    setTls,
+    ref,
+    unref,
   };
-  return { name: "native", fd, server: object, finished, shutdown, abort, ref, unref };
+}
+
+function setTls(): never {
+  throw new MptcpError(
+    "The runtime's own server cannot change its certificate while it runs. " +
+      'Use engine: "node", or start another server with reusePort and shut this one down',
+    { code: "ERR_UNSUPPORTED" },
+  );
 }
 
 /**
@@ -86,7 +116,11 @@ interface Address {
 function serveOn({ hostname, port }: Address, job: Job): RuntimeServer {
   const denied = runtimeHttp.serveDenied(hostname, port);
   if (denied !== null) throw new EngineRefusal(denied);
-  const { addr, connections, fallback, onError, options } = job;
+  const { addr, connections, fallback, onError, tls, native } = job;
+  const option = NODE_OPTIONS.find((name) => job.options[name] !== undefined);
+  if (option !== undefined) throw new EngineRefusal(`the runtime's server has no ${option}`);
+  const foreign = runtimeHttp.foreignTlsOption(tls);
+  if (foreign !== null) throw new EngineRefusal(`the runtime's server takes no tls.${foreign}`);
   const { remoteAddr: remoteOf } = runtimeHttp;
   const context: ServeContext = { addr, connections, fallback, remoteOf, server: null };
   try {
@@ -95,8 +129,8 @@ function serveOn({ hostname, port }: Address, job: Job): RuntimeServer {
       port,
       handler: toRuntimeHandler(job.handler, context),
       onError,
-      tls: tlsOf(options),
-      extra: options.nativeOptions ?? {},
+      tls,
+      extra: native,
     });
     context.server = server.object;
     return server;
@@ -109,7 +143,16 @@ function serveOn({ hostname, port }: Address, job: Job): RuntimeServer {
 }
 
 function toRuntimeHandler(handler: ServeMptcpHandler, context: ServeContext): RuntimeHandler {
-  // Deno makes no information about the connection for a handler that takes the request alone.
-  if (handler.length === 1) return handler as RuntimeHandler;
-  return (request, origin) => handler(request, new ServeInfo(context, request, origin));
+  if (runtimeHttp.tellsCompletion) {
+    return (request, origin) =>
+      handler(request, createInfo(context, request, origin, origin as Completion));
+  }
+  return (request, origin) => {
+    const completion = new AnswerCompletion();
+    const answer = handler(request, createInfo(context, request, origin, completion));
+    // Without a promise where the handler has none: it would cost a turn for each request.
+    return answer instanceof Response
+      ? followed(answer, request, completion)
+      : Promise.resolve(answer).then((response) => followed(response, request, completion));
+  };
 }

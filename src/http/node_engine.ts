@@ -6,14 +6,20 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { NodeServer } from "../../ffi/http.ts";
+import type { NodeServer, TlsOptions } from "../../ffi/http.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { Listener } from "../net/listener.ts";
-import { type Engine, EngineRefusal, type Job, tlsOf } from "./engine.ts";
+import { AnswerCompletion } from "./completion.ts";
+import { Deadlines } from "./deadlines.ts";
+import { type Engine, EngineRefusal, type Job } from "./engine.ts";
 import { sendResponse, toRequest } from "./fetch_adapter.ts";
-import { type ServeContext, ServeInfo } from "./serve_info.ts";
+import { createInfo, type ServeContext } from "./serve_info.ts";
 import { formatHostPort } from "../show.ts";
+
+/** Those of `node:http`, in milliseconds. */
+const HEADERS_TIMEOUT = 60_000;
+const REQUEST_TIMEOUT = 300_000;
 
 /** How long accepting rests when it fails, as when no descriptor is left, in milliseconds. */
 const ACCEPT_PAUSE = 50;
@@ -21,6 +27,8 @@ const ACCEPT_PAUSE = 50;
 /** Starts `node:http` on the job's socket; throws an `EngineRefusal` where that cannot be. */
 export function startNode(job: Job): Engine {
   if (job.fd < 0) throw new EngineRefusal("the node engine needs a descriptor, and Linux");
+  const [option] = Object.keys(job.native);
+  if (option !== undefined) throw new EngineRefusal(`the node engine takes no ${option}`);
   const missing = runtimeHttp.nodeServerMissing();
   if (missing !== null) throw new EngineRefusal(missing);
   return new NodeEngine(job);
@@ -51,18 +59,20 @@ class NodeEngine implements Engine {
   readonly #accepted = new Set<Socket>();
   /** What speaks HTTP, and how many requests each is busy with. */
   readonly #sockets = new Map<Socket, number>();
+  readonly #deadlines: Deadlines;
   #isEnding = false;
 
   constructor(job: Job) {
-    const { addr, connections, fallback, options } = job;
-    const tls = tlsOf(options);
+    const { addr, connections, fallback, tls } = job;
     this.#job = job;
+    const { headersTimeout = HEADERS_TIMEOUT, requestTimeout = REQUEST_TIMEOUT } = job.options;
+    this.#deadlines = new Deadlines(Math.min(headersTimeout, requestTimeout));
     this.#scheme = tls === null ? "http" : "https";
     this.#authority = formatHostPort(addr.hostname, addr.port);
     this.#node = runtimeHttp.nodeServer(this.#onRequest, this.#onConnection, tls);
     this.#context = { addr, connections, fallback, remoteOf, server: this.#node.server };
-    // As the native servers: none but the handler says how long a request may take.
-    this.#node.server.requestTimeout = 0;
+    // Their server checks these only while it listens itself.
+    this.#node.server.requestTimeout = this.#node.server.headersTimeout = 0;
     // Deno closes what a server keeps alive that does not listen, and this one never did.
     Object.defineProperty(this.#node.server, "listening", { get: () => !this.#isEnding });
     const { promise, resolve } = Promise.withResolvers<null>();
@@ -94,6 +104,10 @@ class NodeEngine implements Engine {
     for (const socket of this.#accepted) socket.destroy();
   }
 
+  setTls(tls: TlsOptions): void {
+    this.#node.setTls(tls);
+  }
+
   ref(): void {
     this.#listener.ref();
   }
@@ -121,6 +135,11 @@ class NodeEngine implements Engine {
   }
 
   #adopt(fd: number): void {
+    const { maxConnections = Infinity } = this.#job.options;
+    if (this.#accepted.size >= maxConnections) {
+      libc().close(fd);
+      return;
+    }
     let socket: Socket;
     try {
       socket = this.#node.adopt(fd);
@@ -129,10 +148,29 @@ class NodeEngine implements Engine {
       throw error;
     }
     this.#accepted.add(socket);
+    const name = remoteText(socket);
+    this.#expectHead(name, socket);
     socket.once("close", () => {
+      this.#deadlines.delete(name);
       this.#accepted.delete(socket);
       if (this.#isEnding && this.#accepted.size === 0) this.#finish();
     });
+  }
+
+  /** Ends a connection on which no request begins for too long, or not all of its head comes. */
+  #expectHead(name: string, socket: Socket): void {
+    const { headersTimeout = HEADERS_TIMEOUT } = this.#job.options;
+    this.#deadlines.set(name, headersTimeout, () => socket.destroy());
+  }
+
+  /** Ends a connection whose request does not come to its end. */
+  #expectBody(message: IncomingMessage): void {
+    const name = `body of ${remoteText(message.socket)}`;
+    const { requestTimeout = REQUEST_TIMEOUT } = this.#job.options;
+    this.#deadlines.set(name, requestTimeout, () => message.socket.destroy());
+    const forget = () => this.#deadlines.delete(name);
+    message.once("end", forget);
+    message.once("close", forget);
   }
 
   readonly #onConnection = (socket: Socket): void => {
@@ -143,6 +181,8 @@ class NodeEngine implements Engine {
   readonly #onRequest = (message: IncomingMessage, response: ServerResponse): void => {
     const { socket } = message;
     this.#count(socket, 1);
+    this.#deadlines.delete(remoteText(socket));
+    this.#expectBody(message);
     if (this.#isEnding) response.shouldKeepAlive = false;
     response.once("close", () => {
       // What is left of a body is read and dropped: another request may be behind it. In Deno nobody
@@ -157,6 +197,7 @@ class NodeEngine implements Engine {
     const requests = (this.#sockets.get(socket) ?? 0) + change;
     if (socket.destroyed) return;
     this.#sockets.set(socket, requests);
+    if (requests === 0) this.#expectHead(remoteText(socket), socket);
     if (this.#isEnding && requests === 0) socket.end();
   }
 
@@ -188,7 +229,12 @@ class NodeEngine implements Engine {
   ): Promise<void> {
     const { handler, onError } = this.#job;
     try {
-      const info = new ServeInfo(this.#context, request, message.socket);
+      const completion = new AnswerCompletion();
+      response.once("close", () => {
+        if (response.writableFinished) completion.resolve();
+        else completion.reject(new DOMException("The client closed the connection", "AbortError"));
+      });
+      const info = createInfo(this.#context, request, message.socket, completion);
       await sendResponse(checkResponse(await handler(request, info)), response);
     } catch (error) {
       const answer = await onError(error);

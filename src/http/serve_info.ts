@@ -5,7 +5,6 @@
  */
 
 import { readMptcpInfo, wireProtocol } from "../kernel/info.ts";
-import type { MptcpInfo } from "../kernel/info_types.ts";
 import { localSockaddr, toNetAddr } from "../poll/socket.ts";
 import { readSubflows } from "../kernel/subflows.ts";
 import { PEER_OF_SERVER } from "../policy/fallback.ts";
@@ -35,8 +34,50 @@ export type RemoteOf = (
   origin: object,
 ) => { readonly hostname: string; readonly port: number } | null;
 
-/** {@linkcode ServeMptcpInfo} of one request. */
-export class ServeInfo implements ServeMptcpInfo {
+/** When an answer has been sent, for those who ask. */
+export interface Completion {
+  readonly completed: Promise<void>;
+}
+
+/**
+ * {@linkcode ServeMptcpInfo} of one request. Its members are its own and need no `this`: frameworks
+ * spread it into their contexts, derive objects from it, and serialise it.
+ */
+export function createInfo(
+  context: ServeContext,
+  request: Request,
+  origin: object,
+  completion: Completion,
+): ServeMptcpInfo {
+  const connection = new RequestConnection(context, request, origin);
+  return {
+    get remoteAddr() {
+      return connection.remoteAddr;
+    },
+    get protocol() {
+      return connection.protocol;
+    },
+    get fallback() {
+      return connection.fallback;
+    },
+    get completed() {
+      return completion.completed;
+    },
+    get server() {
+      return context.server!;
+    },
+    info: () => connection.fd < 0 ? null : connection.info(),
+    subflows: () => connection.subflows(),
+    toJSON: () => ({
+      remoteAddr: connection.remoteAddr,
+      protocol: connection.protocol,
+      fallback: connection.fallback,
+    }),
+  };
+}
+
+/** The connection of a request; nothing is asked of the kernel until somebody asks here. */
+class RequestConnection {
   readonly #context: ServeContext;
   readonly #request: Request;
   readonly #origin: object;
@@ -61,7 +102,7 @@ export class ServeInfo implements ServeMptcpInfo {
 
   get protocol(): Protocol | "unknown" {
     if (this.#context.fallback !== null) return "tcp";
-    const fd = this.#fd();
+    const { fd } = this;
     if (fd >= 0) this.#protocol = wireProtocol(fd);
     return this.#protocol;
   }
@@ -70,9 +111,8 @@ export class ServeInfo implements ServeMptcpInfo {
     return this.protocol === "tcp" ? this.#context.fallback ?? PEER_OF_SERVER : null;
   }
 
-  mptcp(): MptcpInfo | null {
-    const fd = this.#fd();
-    return fd >= 0 && this.protocol !== "tcp" ? readMptcpInfo(fd) : null;
+  info(): ReturnType<typeof readMptcpInfo> {
+    return this.protocol === "tcp" ? null : readMptcpInfo(this.fd);
   }
 
   subflows(): Subflow[] {
@@ -80,7 +120,7 @@ export class ServeInfo implements ServeMptcpInfo {
     if (connections === null) {
       return [{ localAddr: { ...addr }, remoteAddr: this.remoteAddr, tcp: {} }];
     }
-    const fd = this.#fd();
+    const { fd } = this;
     if (fd < 0) return [];
     const subflows = this.protocol === "tcp" ? null : readSubflows(fd);
     if (subflows !== null) return subflows;
@@ -88,11 +128,8 @@ export class ServeInfo implements ServeMptcpInfo {
     return [{ localAddr, remoteAddr: this.remoteAddr, tcp: readTcpInfo(fd) }];
   }
 
-  get server(): object {
-    return this.#context.server!;
-  }
-
-  #fd(): number {
+  /** The descriptor; -1 once the connection is gone. */
+  get fd(): number {
     const { hostname, port } = this.remoteAddr;
     return port === 0 ? -1 : this.#context.connections?.find(hostname, port) ?? -1;
   }

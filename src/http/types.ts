@@ -14,7 +14,7 @@ import type {
   Subflow,
 } from "../types.ts";
 
-/** Answers a request. */
+/** Answers a request. A `Deno.ServeHandler` is one, and so is the `fetch` of a framework. */
 export type ServeMptcpHandler = (
   request: Request,
   info: ServeMptcpInfo,
@@ -22,7 +22,8 @@ export type ServeMptcpHandler = (
 
 /**
  * What a handler is told about the connection of its request. Nothing is asked of the kernel until
- * the handler does, and each answer is of that moment.
+ * the handler does, and each answer is of that moment. It can be spread, and objects can be derived
+ * from it; as JSON it is `remoteAddr`, `protocol` and `fallback`.
  */
 export interface ServeMptcpInfo {
   /** The other end. */
@@ -35,14 +36,21 @@ export interface ServeMptcpInfo {
   /** Why it is TCP; `null` while it is not. */
   readonly fallback: Fallback | null;
   /** The kernel's figures about an MPTCP connection; `null` when it is TCP, or gone. */
-  mptcp(): MptcpInfo | null;
+  info(): MptcpInfo | null;
   /** The paths in use. A TCP connection is one subflow; one that is gone has none. */
   subflows(): Subflow[];
+  /**
+   * Resolves when the answer has been sent, as far as the runtime's server tells; rejects when the
+   * client is gone before.
+   */
+  readonly completed: Promise<void>;
   /**
    * The runtime's own server object: `Deno.HttpServer`, `Bun.Server` (whose `upgrade` makes
    * WebSockets), or `http.Server` of `node:http`.
    */
   readonly server: object;
+  /** What `JSON.stringify` takes. */
+  toJSON(): Pick<ServeMptcpInfo, "remoteAddr" | "protocol" | "fallback">;
 }
 
 /** Which HTTP server does the work; see {@linkcode ServeMptcpOptions.engine}. */
@@ -51,6 +59,25 @@ export interface MptcpServerEngine {
   readonly name: "native" | "node";
   /** Why it is not the native one, as a sentence for people; `null` where it is, or was not wanted. */
   readonly detail: string | null;
+}
+
+/** A certificate, for HTTPS. */
+export interface ServeMptcpTls {
+  /** The certificate chain, in PEM. */
+  cert: string;
+  /** The private key, in PEM. */
+  key: string;
+  /** Further options of the server that does the work. */
+  [option: string]: unknown;
+}
+
+/** How long a shutdown may take. */
+export interface ShutdownOptions {
+  /**
+   * Milliseconds after which what is still open is closed.
+   * @default {Infinity}
+   */
+  timeout?: number;
 }
 
 /** What `serveMptcp` takes: what `listenMptcp` takes, and what `Deno.serve` takes. */
@@ -64,6 +91,12 @@ export interface ServeMptcpOptions extends ListenMptcpOptions {
   cert?: string;
   /** The private key for HTTPS, in PEM; with `cert`. */
   key?: string;
+  /**
+   * The same as `cert` and `key`, as `Bun.serve` takes them. Other members are for the server that does
+   * the work: `ca`, `requestCert`, `rejectUnauthorized`, `SNICallback`, `ALPNProtocols` of `node:tls` on
+   * the node engine, those of `Bun.serve` on Bun's native engine. `Deno.serve` has none.
+   */
+  tls?: ServeMptcpTls;
   /** Closes the server and all its connections. */
   signal?: AbortSignal;
   /** Called once the server listens, before `serveMptcp` returns. */
@@ -85,10 +118,51 @@ export interface ServeMptcpOptions extends ListenMptcpOptions {
    */
   engine?: "auto" | "native" | "node";
   /**
+   * How many connections may be open at once; further ones are closed as they come. The node engine's
+   * alone, as an option of `node:http`.
+   * @default {Infinity}
+   */
+  maxConnections?: number;
+  /**
+   * Milliseconds that a connection has for the whole head of a request, from its beginning or from the
+   * answer before. The node engine's alone, as an option of `node:http`.
+   * @default {60000}
+   */
+  headersTimeout?: number;
+  /**
+   * Milliseconds that a client has to send all of a request, its body included. The node engine's alone,
+   * as an option of `node:http`.
+   * @default {300000}
+   */
+  requestTimeout?: number;
+  /**
    * Further options for the runtime's own server, as it has them: `{ automaticCompression: true }`,
-   * `{ websocket: {...}, idleTimeout: 30 }`. The native engine's alone.
+   * `{ websocket: {...}, idleTimeout: 30 }`. The native engine's alone. Those that the runtime's server
+   * is known to have may also be given beside the others.
    */
   nativeOptions?: Readonly<Record<string, unknown>>;
+}
+
+/** What a running server is to replace. */
+export interface ReloadOptions {
+  /** Answers requests. */
+  handler?: ServeMptcpHandler;
+  /** Answers for a handler that threw. */
+  onError?: (error: unknown) => Response | Promise<Response>;
+  /** The certificate of new connections. The node engine's alone. */
+  tls?: ServeMptcpTls;
+}
+
+/** Options with a handler among them, as `Deno.serve` takes them. */
+export interface ServeMptcpHandlerOptions extends ServeMptcpOptions {
+  /** Answers requests. */
+  handler: ServeMptcpHandler;
+}
+
+/** Options with a handler among them, as `Bun.serve` and `export default` of a server have them. */
+export interface ServeMptcpFetchOptions extends ServeMptcpOptions {
+  /** Answers requests. */
+  fetch: ServeMptcpHandler;
 }
 
 /** A server that listens. */
@@ -103,10 +177,22 @@ export interface MptcpServer extends AsyncDisposable {
   readonly engine: MptcpServerEngine;
   /** The runtime's own server object, as in {@linkcode ServeMptcpInfo}. */
   readonly server: object;
-  /** Resolves when the server has ended: after `shutdown`, or the signal. */
+  /** Resolves when the server has ended: after `shutdown` or `close`, or the signal. */
   readonly finished: Promise<void>;
-  /** Takes no more connections, lets running requests finish, and resolves when they have. */
-  shutdown(): Promise<void>;
+  /**
+   * Replaces the handler, `onError` or the certificate while the server runs: requests that come from
+   * then on get the new ones.
+   *
+   * @throws {MptcpError} code "ERR_UNSUPPORTED" for `tls` on the native engine.
+   */
+  reload(options: ReloadOptions): void;
+  /** Closes the server and all its connections at once; running requests are cut off. */
+  close(): void;
+  /**
+   * Takes no more connections, lets running requests finish, and resolves when they have, or when
+   * `timeout` has cut them off.
+   */
+  shutdown(options?: ShutdownOptions): Promise<void>;
   /** Makes the server keep the process alive: how it begins. */
   ref(): void;
   /** Lets the process end though the server listens. */
@@ -130,12 +216,6 @@ export interface WebSocketUpgrade {
 /** What `createMptcpClient` takes: what `connectMptcp` takes, but for where to. */
 export interface MptcpClientOptions
   extends Omit<ConnectMptcpOptions, "hostname" | "port" | "localPort" | "signal"> {
-  /**
-   * Fail where a connection is TCP, whoever is to blame: this kernel, the server, or something
-   * between. `mptcp: "require"` is about this kernel alone.
-   * @default {false}
-   */
-  requirePeer?: boolean;
   /** Certificates of authorities to trust beside those of the system, in PEM. */
   caCerts?: string[];
   /** The client's own certificate chain, in PEM; with `key`. */
@@ -171,9 +251,10 @@ export interface MptcpClient extends AsyncDisposable {
   /**
    * The standard's `fetch`, with keep-alive: the runtime's own, led over connections of this module.
    *
-   * @throws {MptcpError} what `connectMptcp` throws; code "ERR_MPTCP_PEER" where `requirePeer` is not
-   * met; name "BadResource" once the client is closed.
-   * @throws {TypeError} what the runtime's `fetch` throws: certificates, malformed answers...
+   * @throws {TypeError} as the runtime's `fetch` does. Where a connection failed its `cause` is the
+   * `MptcpError`: what `connectMptcp` throws, code "ERR_MPTCP_PEER" where "require-peer" is not met.
+   * Also for `client`, `proxy`, `unix`, `tls` in `init`, which would lead past this client.
+   * @throws {MptcpError} name "BadResource" once the client is closed.
    */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
   /**
@@ -181,6 +262,10 @@ export interface MptcpClient extends AsyncDisposable {
    * made. A request takes an open one to its server where it can.
    */
   connections(): MptcpClientConnection[];
-  /** Closes every connection; requests under way fail. */
+  /** Closes every connection at once; requests under way fail. */
   close(): void;
+  /** Takes no more requests, and closes when those under way are answered, or after `timeout`. */
+  shutdown(options?: ShutdownOptions): Promise<void>;
+  /** Resolves when the client is closed. */
+  readonly finished: Promise<void>;
 }

@@ -171,7 +171,7 @@ async function attempts(
 
 function clientOptions({ mptcp, family, caCerts }: GetOptions): MptcpClientOptions {
   const options = {
-    ...(mptcp === "require-peer" ? { mptcp: "require", requirePeer: true } as const : { mptcp }),
+    mptcp,
     ...(family !== undefined && { family }),
     ...(caCerts.length > 0 && { caCerts: [...caCerts] }),
   };

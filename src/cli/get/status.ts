@@ -51,8 +51,10 @@ const WORDS: readonly (readonly [pattern: RegExp, status: number])[] = [
 /** What was said in vain about a request: an error with curl's status. */
 export function requestFailure(error: unknown, url: URL): StatusError {
   if (error instanceof StatusError) return error;
-  if (error instanceof MptcpError) {
-    return new StatusError(statusOf(error), error.message, { cause: error });
+  // `fetch` has it as the cause of its TypeError.
+  const failure = error instanceof Error && error.cause instanceof MptcpError ? error.cause : error;
+  if (failure instanceof MptcpError) {
+    return new StatusError(statusOf(failure), failure.message, { cause: failure });
   }
   const text = messageOf(error);
   const status = WORDS.find(([pattern]) => pattern.test(text))?.[1] ?? 1;
