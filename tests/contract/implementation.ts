@@ -4,11 +4,11 @@
  * @module
  */
 
-import { pretendUnsupported } from "../../ffi/runtime.ts";
+import { isNode, pretendUnsupported } from "../../ffi/runtime.ts";
 import { connectMptcp, listenMptcp, MptcpError, mptcpSupport } from "../../mod.ts";
 import type { ConnectMptcpOptions, ListenMptcpOptions, MptcpConn } from "../../src/types.ts";
 import type { MptcpListener } from "../../src/types.ts";
-import { runtime, type TestOptions } from "../harness.ts";
+import type { TestOptions } from "../harness.ts";
 import { assert, assertEquals } from "@std/assert";
 
 /** The members of `Deno.TcpConn`. */
@@ -91,7 +91,7 @@ export const implementations: Readonly<Record<string, Implementation>> = {
     native: false,
     deno: Deno !== undefined,
     options: {
-      place: runtime === "node" ? "node:net listens in a later turn, a listener at once" : null,
+      place: isNode ? "node:net listens in a later turn, a listener at once" : null,
     },
     listen: (options) => unsupported(() => listenMptcp(options)),
     connect: (options) => unsupported(() => connectMptcp(options)),
