@@ -55,6 +55,7 @@ export { type MptcpCounters, mptcpCounters } from "../kernel/counters.ts";
 export { managePaths } from "./manage/manage_paths.ts";
 export type { ManagedPaths } from "./manage/managed_paths.ts";
 export type * from "./manage/types.ts";
+export { type DataFault, type DataFaultOptions, watchDataFaults } from "./data_faults.ts";
 export type { MptcpEvents } from "./event_stream.ts";
 export { collectMetrics, type MetricsOptions } from "./metrics/collect.ts";
 export {

@@ -7,7 +7,7 @@
 import type { MptcpCounters } from "../kernel/counters.ts";
 import type { MptcpSupport } from "./types.ts";
 
-type Facts = Omit<MptcpSupport, "hints">;
+type Facts = Omit<MptcpSupport, "hints" | "warnings">;
 
 /** The hints that follow from the facts, the most important first. */
 export function hintsFor(facts: Facts, counters: MptcpCounters): string[] {

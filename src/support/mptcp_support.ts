@@ -9,6 +9,7 @@ import { unsupportedPlatform } from "../../ffi/runtime.ts";
 import { MptcpError } from "../error.ts";
 import { hostAddresses } from "../kernel/local_addresses.ts";
 import { mptcpCounters } from "../kernel/counters.ts";
+import { dataWarnings } from "../kernel/data_faults.ts";
 import { listEndpoints } from "../kernel/endpoints.ts";
 import { KernelPathManager } from "../kernel/mptcp_pm.ts";
 import { getLimits } from "../kernel/limits.ts";
@@ -46,7 +47,7 @@ export function mptcpSupport(options: { netns?: string } = {}): MptcpSupport {
   const v6 = probe(AF_INET6, netns);
   const refused = v4 === 0 || v6 === 0 ? null : kernelFallback(v4);
   const fallback = refused ?? switchedOff("prefer");
-  const facts: Omit<MptcpSupport, "hints"> = {
+  const facts: Omit<MptcpSupport, "hints" | "warnings"> = {
     supported: fallback === null,
     ipv4: v4 === 0,
     ipv6: v6 === 0,
@@ -57,7 +58,8 @@ export function mptcpSupport(options: { netns?: string } = {}): MptcpSupport {
     addresses: whereThereIs(() => hostAddresses(netns)) ?? [],
   };
   const counters = whereThereIs(() => mptcpCounters({ ...(netns !== undefined && { netns }) }));
-  return { ...facts, hints: hintsFor(facts, counters ?? {}) };
+  const warnings = fallback === null ? dataWarnings(facts.kernel, counters ?? {}) : [];
+  return { ...facts, warnings, hints: hintsFor(facts, counters ?? {}) };
 }
 
 function notLinux(platform: string): MptcpSupport {
@@ -72,6 +74,7 @@ function notLinux(platform: string): MptcpSupport {
     endpoints: null,
     addresses: [],
     capabilities: { netAdmin: false, sysAdmin: false },
+    warnings: [],
     hints: [],
   };
 }

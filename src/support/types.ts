@@ -29,6 +29,11 @@ export interface MptcpSupport {
   readonly addresses: readonly HostAddress[];
   /** What this process may do. */
   readonly capabilities: MptcpCapabilities;
+  /**
+   * Sentences for people: that this kernel is known to deliver wrong bytes over several paths, or has
+   * counted what hints at it. Empty where nothing is known.
+   */
+  readonly warnings: readonly string[];
   /** Sentences for people: what keeps connections from using more than one path, and what to do. */
   readonly hints: readonly string[];
 }

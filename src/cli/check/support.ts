@@ -15,8 +15,14 @@ export function supportLines(support: MptcpSupport, styles: Styles): string[] {
     ...pairLines([...facts(support, styles)], styles),
     "",
     ...addressLines(support, styles),
+    ...warningLines(support.warnings, styles),
     ...hintLines(support.hints, styles),
   ];
+}
+
+/** What may be wrong with data, where something is known. */
+function warningLines(warnings: readonly string[], styles: Styles): string[] {
+  return warnings.flatMap((warning) => ["", `${styles.red("Warning:")} ${warning}`]);
 }
 
 /** Hints as a list under a heading; nothing where there are none. */
