@@ -22,7 +22,7 @@ import { inUserNamespace, userNamespaceUnavailable } from "./lab/rights.ts";
 import { hasCongestion } from "./lab/sysctls.ts";
 import { drawPlots } from "./multipath/plots.ts";
 import { type Commands, findPrograms, versionOf } from "./multipath/programs.ts";
-import { readmeSection, replaceSection } from "./multipath/readme.ts";
+import { pageSection, replaceSection } from "./multipath/page.ts";
 import { formatHeading, formatRun, formatTable } from "./multipath/report.ts";
 import {
   type Buffer,
@@ -47,7 +47,7 @@ const USAGE = `deno task bench:multipath [options]
   --short             only check that everything works: for CI
   --json FILE         write everything that was measured
   --from FILE         show what was measured before, in place of measuring
-  --update-readme     write the table of README.md, docs/multipath.json and docs/plots
+  --update-docs       write docs/multipath.md, docs/multipath.json and docs/plots
 `;
 
 const { values: options } = parseArgs({
@@ -61,7 +61,7 @@ const { values: options } = parseArgs({
     short: { type: "boolean", default: false },
     json: { type: "string" },
     from: { type: "string" },
-    "update-readme": { type: "boolean", default: false },
+    "update-docs": { type: "boolean", default: false },
     help: { type: "boolean", default: false },
     inside: { type: "boolean", default: false },
   },
@@ -89,8 +89,8 @@ async function main(): Promise<void> {
   if (from !== undefined) return await show(JSON.parse(readFileSync(from, "utf8")));
   const unavailable = labUnavailable(["tc", "nft", "cc"]);
   if (unavailable !== null) return await again(unavailable);
-  if (options["update-readme"] && options.scenarios !== undefined) {
-    throw new TypeError("--update-readme is for all scenarios");
+  if (options["update-docs"] && options.scenarios !== undefined) {
+    throw new TypeError("--update-docs is for all scenarios");
   }
 
   const commands = await findPrograms(chosenPrograms());
@@ -112,14 +112,14 @@ async function show(results: Results): Promise<void> {
   if (options.json !== undefined) writeFileSync(options.json, toJson(results));
   for (const failure of failures) console.error(`FAILED ${failure}`);
   if (failures.length > 0) process.exitCode = 1;
-  else if (options["update-readme"]) await publish(results);
+  else if (options["update-docs"]) await publish(results);
 }
 
 /** Writes what the repository shows of the results. */
 async function publish(results: Results): Promise<void> {
-  const readme = new URL("README.md", ROOT);
-  const section = readmeSection(results);
-  writeFileSync(readme, replaceSection(readFileSync(readme, "utf8"), section));
+  const page = new URL("docs/multipath.md", ROOT);
+  const section = pageSection(results);
+  writeFileSync(page, replaceSection(readFileSync(page, "utf8"), section));
   const plots = new URL("docs/plots/", ROOT);
   mkdirSync(plots, { recursive: true });
   for (const [file, svg] of await drawPlots(results)) writeFileSync(new URL(file, plots), svg);

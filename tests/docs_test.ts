@@ -1,17 +1,19 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { connectMptcp, listenMptcp, MptcpError, mptcpSupport } from "../mod.ts";
 import { mptcpCommand } from "./cli.ts";
+import { anchorsOf, linksOf, outputsOf, PAGES, pageText, snippetsOf } from "./documents.ts";
 import { test } from "./harness.ts";
 import {
   createNetns,
   LineProcess,
   missingNamespaces,
+  missingProgram,
   ROOT,
   run,
   runProgram,
@@ -20,25 +22,22 @@ import {
 } from "./processes.ts";
 import { bytesOf, delay, readUpTo } from "./sockets.ts";
 
-const README = readFileSync(`${ROOT}README.md`, "utf8");
-const snippets = [...README.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, text]) => text!);
+const README = pageText("README.md");
+const named = new Map(snippetsOf(README).map(({ file, text }) => [file, text]));
+const printed = outputsOf(README);
+const noMptcp = mptcpSupport().fallback?.detail ?? null;
 
-/** The servers of the README do not end by themselves. */
-const [server, client, ...others] = snippets as [string, string, ...string[]];
-const httpServer = others.find((text) => text.includes("serveMptcp({ port: 8080 }"))!;
-const programs = others.filter((text) => text !== httpServer);
+/** Pages whose programs need servers of their own, and have a test of their own. */
+const TESTED_ELSEWHERE: Readonly<Record<string, string>> = {
+  "docs/recipes.md": "recipes_test.ts",
+};
 
-test("the README's echo server and client talk to each other", async () => {
-  const permissions = ["--allow-ffi"];
-  await using listening = new LineProcess([...runtimeCommand(permissions), ...STDIN], server);
-  await untilListening(8000);
-  const { stdout, stderr, status } = await runProgram(client, { permissions });
+/** Runs one of the README's programs, on the runtime under test. */
+async function outputOf(file: string, permissions: string[]): Promise<string> {
+  const { stdout, stderr, status } = await runProgram(named.get(file)!, { permissions });
   assertEquals([stderr, status], ["", 0]);
-  const [echoed, truth] = stdout.split("\n") as [string, string];
-  assertEquals(echoed, "hello");
-  assert(truth.startsWith("mptcp") || truth.startsWith("tcp"), truth);
-  assertStringIncludes(await listening.nextLine(), "127.0.0.1");
-});
+  return stdout;
+}
 
 async function untilListening(port: number, request = "?"): Promise<void> {
   for (let tries = 0; tries < 200; tries++) {
@@ -55,38 +54,114 @@ async function untilListening(port: number, request = "?"): Promise<void> {
   throw new Error(`Nobody listens on port ${port}`);
 }
 
+test("each file of the README says what it prints, but the HTTP server", () => {
+  assertEquals(
+    [...named.keys()],
+    ["server.ts", "client.ts", "http.ts", "fetch.ts", "redis.ts"],
+  );
+  assertEquals([...printed.keys()], ["client.ts", "server.ts", "fetch.ts", "redis.ts"]);
+});
+
+test("the README's echo server and client print what it shows", { skip: noMptcp }, async () => {
+  const permissions = ["--allow-ffi"];
+  const command = [...runtimeCommand(permissions), ...STDIN];
+  await using listening = new LineProcess(command, named.get("server.ts")!);
+  await untilListening(8000);
+  assertEquals(await listening.nextLine() + "\n", printed.get("server.ts"));
+  assertEquals(await outputOf("client.ts", permissions), printed.get("client.ts"));
+  assertEquals(await listening.nextLine() + "\n", printed.get("server.ts"));
+});
+
 for (const permissions of [["--allow-ffi"], ["--allow-ffi", "--allow-net"]]) {
-  test(`the README's HTTP server answers with ${permissions.join(" ")}`, async () => {
+  test(`the README's HTTP server answers with ${permissions.join(" ")}`, {
+    skip: noMptcp,
+  }, async () => {
     const command = [...runtimeCommand(permissions), ...STDIN];
-    await using _listening = new LineProcess(command, httpServer);
+    await using _listening = new LineProcess(command, named.get("http.ts")!);
     await untilListening(8080, "GET / HTTP/1.0\r\n\r\n");
     const answer = await fetch("http://127.0.0.1:8080/");
-    assertEquals(await answer.text(), "You are using tcp, by 1 path(s).\n");
+    assertEquals(await answer.text(), "You are using tcp.\n");
+    const net = ["--allow-ffi", "--allow-net"];
+    assertEquals((await outputOf("fetch.ts", net)).trimEnd() + "\n", printed.get("fetch.ts"));
   });
 }
 
-for (const [i, snippet] of programs.entries()) {
-  test(`the README's program ${i + 1} runs to its end`, async () => {
-    const permissions = ["--allow-ffi", ...(snippet.includes(".fetch(") ? ["--allow-net"] : [])];
-    const { stdout, stderr, status } = await runProgram(snippet, { permissions });
-    assertEquals([stderr, status], ["", 0]);
-    assert(stdout.length > 0);
-  });
+test("the README's Redis client prints what it shows", {
+  skip: missingProgram("redis-server"),
+}, async () => {
+  const options = ["--port", "6379", "--save", "", "--bind", "127.0.0.1"];
+  await using _redis = new LineProcess(["redis-server", ...options]);
+  await untilListening(6379, "PING\r\n");
+  assertEquals(await outputOf("redis.ts", ["-A"]), printed.get("redis.ts"));
+});
+
+for (const path of PAGES.filter((path) => path !== "README.md" && !(path in TESTED_ELSEWHERE))) {
+  for (const [i, { text }] of snippetsOf(pageText(path)).entries()) {
+    test(`program ${i + 1} of ${path} runs to its end`, async () => {
+      const needsNet = /from "@multipath\/mptcp\/http"/.test(text);
+      const permissions = ["--allow-ffi", ...(needsNet ? ["--allow-net"] : [])];
+      const { stdout, stderr, status } = await runProgram(text, { permissions });
+      assertEquals([stderr, status], ["", 0]);
+      assert(stdout.length > 0);
+    });
+  }
 }
 
-test("the README begins with the two commands, and they are tasks", () => {
+test("pages whose programs are tested elsewhere have that test", () => {
+  for (const [page, file] of Object.entries(TESTED_ELSEWHERE)) {
+    if (PAGES.includes(page)) assert(existsSync(`${ROOT}tests/${file}`), file);
+  }
+});
+
+test("every link in the documents leads somewhere", () => {
+  const others = ["CONTRIBUTING.md", "SECURITY.md", "examples/proxy/README.md"];
+  const broken = [...PAGES, ...others].flatMap((path) =>
+    linksOf(pageText(path)).filter((link) => !resolves(path, link)).map((link) =>
+      `${path}: ${link}`
+    )
+  );
+  assertEquals(broken, []);
+});
+
+/** Whether a link leads out, or to a file and heading of the repository. */
+function resolves(page: string, link: string): boolean {
+  if (/^https?:/.test(link)) return true;
+  const [file, anchor] = link.split("#") as [string, string?];
+  const path = file === "" ? page : join(dirname(page), file);
+  if (!existsSync(`${ROOT}${path}`)) return false;
+  return anchor === undefined || anchorsOf(pageText(path)).has(anchor);
+}
+
+test("every page in docs/ begins with a title and says for whom it is, and the README leads to it", () => {
+  const reachable = new Set<string>();
+  const follow = (path: string) => {
+    if (reachable.has(path)) return;
+    reachable.add(path);
+    for (const link of linksOf(pageText(path))) {
+      const target = join(dirname(path), link.split("#")[0]!);
+      if (PAGES.includes(target)) follow(target);
+    }
+  };
+  follow("README.md");
+  for (const path of PAGES.filter((path) => path !== "README.md")) {
+    const [title, , first] = pageText(path).split("\n");
+    assert(title!.startsWith("# ") && /^For people who /.test(first!), path);
+  }
+  assertEquals(PAGES.filter((path) => !reachable.has(path)), []);
+});
+
+test("the README has the two commands for a clone, and they are tasks", () => {
   const { tasks } = JSON.parse(readFileSync(`${ROOT}deno.json`, "utf8"));
   const [demo, all] = [...README.matchAll(/^npx -y deno@\S+ task (\w+)/gm)].map(([, name]) => name);
   assertEquals([demo, all], ["demo", "test"]);
   for (const name of [demo!, all!]) assert(name in tasks, name);
-  assert(README.indexOf("npx") < README.indexOf("## "));
+  assert(README.indexOf("npx") < README.indexOf("## A server"));
 });
 
-const [, commandLine] = README.split("## Command line\n");
-const [, shellBlock] = /^```sh\n(.*?)^```$/ms.exec(commandLine!)!;
+const [, shellBlock] = /^```sh\n(.*?)^```$/ms.exec(pageText("docs/cli.md"))!;
 const commands = shellBlock!.trim().split("\n").map((line) => line.replace(/ *#.*/, ""));
 
-/** A folder with the program as `mptcp`, where the README's command lines run, and a namespace. */
+/** A folder with the program as `mptcp`, where the command lines of docs/cli.md run, and a namespace. */
 function commandLinePlace() {
   const folder = mkdtempSync(join(tmpdir(), "mptcp-readme-"));
   const netns = createNetns("readme");
@@ -114,7 +189,7 @@ function commandLinePlace() {
 }
 
 /** Reads what a process prints on either stream until a pattern is there; all of it to its end. */
-async function printed(child: ChildProcess, pattern: RegExp | null): Promise<string> {
+async function textOf(child: ChildProcess, pattern: RegExp | null): Promise<string> {
   let text = "";
   const found = new Promise<void>((resolve) => {
     for (const stream of [child.stdout!, child.stderr!]) {
@@ -129,21 +204,21 @@ async function printed(child: ChildProcess, pattern: RegExp | null): Promise<str
   return text;
 }
 
-test("the README's command lines run, one after the other", {
-  skip: missingNamespaces() ?? mptcpSupport().fallback?.detail ?? null,
+test("the command lines of docs/cli.md run, one after the other", {
+  skip: missingNamespaces() ?? noMptcp,
 }, async () => {
   using place = commandLinePlace();
   const waiting: Promise<string>[] = [];
   for (const line of commands) {
     const child = place.start(line);
     if (line.includes(" listen ")) {
-      await printed(child, /Listening on/);
+      await textOf(child, /Listening on/);
       child.stdin!.end();
-      waiting.push(printed(child, null));
+      waiting.push(textOf(child, null));
     } else if (line.includes(" monitor")) {
       const ended = once(child, "close");
       let told = false;
-      const telling = printed(child, /listener-created/).finally(() => told = true);
+      const telling = textOf(child, /listener-created/).finally(() => told = true);
       while (!told) {
         // That somebody listens is an event.
         listenMptcp({ netns: place.netns }).close();
@@ -154,7 +229,7 @@ test("the README's command lines run, one after the other", {
       await ended;
     } else {
       child.stdin!.end();
-      const text = await printed(child, null);
+      const text = await textOf(child, null);
       assertEquals(child.exitCode, 0, `${line}: ${text}`);
       if (line.includes(" connect ")) assertStringIncludes(text, "MPTCP");
     }
@@ -168,7 +243,7 @@ test("the README's command lines run, one after the other", {
   );
 });
 
-test("the README's ways to the command line are there", () => {
+test("the ways to the command line are there", () => {
   const { tasks, exports } = JSON.parse(readFileSync(`${ROOT}deno.json`, "utf8"));
   const { bin } = JSON.parse(readFileSync(`${ROOT}package.json`, "utf8"));
   assertEquals(["mptcp" in tasks, "./cli" in exports, Object.keys(bin)], [true, true, ["mptcp"]]);

@@ -14,7 +14,7 @@ import {
 } from "../bench/multipath/analysis.ts";
 import { drawPlots } from "../bench/multipath/plots.ts";
 import { findPrograms, Peer } from "../bench/multipath/programs.ts";
-import { readmeSection, replaceSection } from "../bench/multipath/readme.ts";
+import { pageSection, replaceSection } from "../bench/multipath/page.ts";
 import type { Received, Results, Run, ScenarioResult, Sent } from "../bench/multipath/results.ts";
 import { SCENARIOS } from "../bench/multipath/scenarios.ts";
 import { transfer } from "../bench/multipath/transfer_run.ts";
@@ -161,8 +161,8 @@ const RESULTS: Results = {
   ],
 };
 
-test("the README has every row, the machine, and where this module loses", () => {
-  const section = readmeSection(RESULTS);
+test("docs/multipath.md has every row, the machine, and where this module is slower", () => {
+  const section = pageSection(RESULTS);
   const [heading, , ...rows] = section.split("\n").filter((line) => line.startsWith("|"));
   const cells = (line: string) => line.split("|").slice(1, -1).map((cell) => cell.trim());
   assertEquals(cells(heading!).slice(0, 4), ["paths", "C", "Deno", "Bun"]);
@@ -179,19 +179,19 @@ test("the README has every row, the machine, and where this module loses", () =>
       "0.99 of the C program: 100 & 100 on Deno (0.900).",
       "- 100 & 100: for a reason.",
       "DSSNotMatching: 1 of 8 transfers",
-      "(docs/plots/cut.svg)",
+      "(plots/cut.svg)",
     ]
   ) assert(section.includes(text), `${text} is not in: ${section}`);
 });
 
 test("a text goes between its markers, again and again", () => {
   const [begin, end] = ["begin", "end"].map((word) =>
-    `<!-- deno task bench:multipath --update-readme: ${word} -->`
+    `<!-- deno task bench:multipath --update-docs: ${word} -->`
   );
   const once = replaceSection(`before\n${begin}\n${end}\nafter`, "text");
   assertEquals(once, `before\n${begin}\n\ntext\n\n${end}\nafter`);
   assertEquals(replaceSection(once, "text"), once);
-  assertThrows(() => replaceSection("no markers", "text"), Error, "README.md has no");
+  assertThrows(() => replaceSection("no markers", "text"), Error, "docs/multipath.md has no");
 });
 
 /** Fails unless each tag of an XML text is closed in its turn. */

@@ -138,7 +138,7 @@ function commandOf(name: Runtime): string[] {
     return [findNode(), ...options, ...runner, ...(files.length > 0 ? files : NODE_TESTS)];
   }
   if (name === "bun") return [BUN, "test", ...(files.length > 0 ? files : ["tests"])];
-  // Snippets of documentation are tests too; README.md has programs, which docs_test.ts runs.
+  // Snippets of documentation are tests too; the pages have programs, which docs_test.ts runs.
   const paths = files.length > 0 ? files : ["tests", "mod.ts", "src", "--doc"];
   // `deno task check` has checked the types.
   return [process.execPath, "test", "-A", "--no-check", "--preload", "tests/preload.ts", ...paths];

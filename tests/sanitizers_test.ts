@@ -6,7 +6,7 @@ import { ROOT, runtimeCommand, runToEnd } from "./processes.ts";
 
 const only = { runtime: "deno", reason: "bun:test has no sanitizers" } as const;
 
-/** What README.md says to do, with waits of every kind: short, long, and many. */
+/** What docs/differences.md says to do, with waits of every kind: short, long, and many. */
 const TESTS = `
 import { connectMptcp, listenMptcp, mptcpSupport } from "file://${ROOT}mod.ts";
 mptcpSupport();

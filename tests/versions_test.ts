@@ -8,14 +8,14 @@ import { settledFds, test } from "./harness.ts";
 import { missingProgram, outside, ROOT, runToEnd } from "./processes.ts";
 import { temporaryFolder } from "./temporary.ts";
 
-const README = readFileSync(`${ROOT}README.md`, "utf8");
+const PAGE = readFileSync(`${ROOT}docs/kernels.md`, "utf8");
 const only = { runtime: "deno", reason: "it runs both runtimes itself" } as const;
 const noVersions = missingProgram("npm");
 const noMptcp = mptcpSupport().supported ? null : mptcpSupport().fallback!.detail;
 
 /** The rows of the table of versions, its head first. */
-const [head, ...rows] = README.split("\n")
-  .slice(README.split("\n").findIndex((line) => line.startsWith("| feature ")))
+const [head, ...rows] = PAGE.split("\n")
+  .slice(PAGE.split("\n").findIndex((line) => line.startsWith("| feature ")))
   .filter((_, i, lines) => lines.slice(0, i + 1).every((before) => before.startsWith("|")))
   .filter((line) => !line.startsWith("| -"))
   .map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
@@ -68,7 +68,7 @@ test("every version of the table can be had from npm", {
 
 for (const [title, features] of promised) {
   const [name] = title.toLowerCase().split(" ");
-  test(`${title} can do what the README says, and no more`, {
+  test(`${title} can do what docs/kernels.md says, and no more`, {
     only,
     skip: noVersions ?? noMptcp ?? noCertificate,
     timeout: 120_000,

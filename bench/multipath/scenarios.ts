@@ -84,9 +84,7 @@ export const SCENARIOS: readonly Scenario[] = [
     ...USUAL,
     name: "100+10",
     title: "100 + 10",
-    note:
-      "does not help, for it is slower than the fast path alone: most likely because what the " +
-      "kernel has put on the slow path is waited for, and what came after it cannot be read meanwhile",
+    note: "slower than the fast path alone: data on the slow path blocks the data behind it",
     paths: [WIRE, { rate: 10 }],
   },
   {
@@ -101,7 +99,7 @@ export const SCENARIOS: readonly Scenario[] = [
     ...USUAL,
     name: "25/25ms",
     title: "100 + 100, 25 ms each",
-    note: "the window opens by round trips, and the first of them are in the figure",
+    note: "the congestion window grows with each round trip, and the first of them are included",
     paths: [{ rate: 100, delay: 25 }, { rate: 100, delay: 25 }],
     seconds: 4,
   },
@@ -110,7 +108,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: "5/50ms",
     title: "100 + 100, 5 and 50 ms",
     note:
-      "what the slow path brings late is waited for, and the receive buffer has to hold the rest",
+      "data on the slower path arrives late, and the receive buffer has to hold the data behind it",
     paths: [{ rate: 100, delay: 5 }, { rate: 100, delay: 50 }],
     seconds: 4,
     inShort: true,
@@ -120,8 +118,8 @@ export const SCENARIOS: readonly Scenario[] = [
     ...LOSSY,
     name: "loss",
     title: "100 + 100, 10 ms, 1 % lost",
-    note: "cubic takes every loss for congestion, and with so few packets on their way two " +
-      "transfers by the same program differ by a third",
+    note:
+      "cubic takes every loss for congestion; with so few packets in flight, two transfers by the same program differ by a third",
     seconds: 4,
     short: 1,
     inShort: true,

@@ -1,5 +1,5 @@
 /**
- * What the README shows of the results: a table, where it loses, and plots.
+ * The results as docs/multipath.md shows them: a table, where the module is slower, and plots.
  *
  * @module
  */
@@ -15,17 +15,17 @@ import {
   type ScenarioResult,
 } from "./results.ts";
 
-/** What is between these lines is replaced. */
-const BEGIN = "<!-- deno task bench:multipath --update-readme: begin -->";
-const END = "<!-- deno task bench:multipath --update-readme: end -->";
+/** The text between these lines is replaced. */
+const BEGIN = "<!-- deno task bench:multipath --update-docs: begin -->";
+const END = "<!-- deno task bench:multipath --update-docs: end -->";
 
 /** A ratio to the C program below this is a loss: the goal of the project. */
 const GOAL = 0.99;
 
-/** What the plots of the README show, by their files in docs/plots. */
+/** What the plots of the page show, by their files in docs/plots. */
 const PLOTS: Readonly<Record<string, string>> = {
   "goodput.svg": "Goodput over one path and over several, by C, Deno and Bun",
-  "cut.svg": "What came over each of two paths while one of them was cut and healed",
+  "cut.svg": "Data received over each of two paths while one of them is cut and healed",
 };
 
 /**
@@ -33,27 +33,27 @@ const PLOTS: Readonly<Record<string, string>> = {
  *
  * @throws {Error} where the markers are missing.
  */
-export function replaceSection(readme: string, section: string): string {
-  const [begin, end] = [readme.indexOf(BEGIN), readme.indexOf(END)];
-  if (begin < 0 || end < begin) throw new Error(`README.md has no ${BEGIN} with its end`);
-  return `${readme.slice(0, begin + BEGIN.length)}\n\n${section}\n\n${readme.slice(end)}`;
+export function replaceSection(page: string, section: string): string {
+  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
+  if (begin < 0 || end < begin) throw new Error(`docs/multipath.md has no ${BEGIN} with its end`);
+  return `${page.slice(0, begin + BEGIN.length)}\n\n${section}\n\n${page.slice(end)}`;
 }
 
 /** The text between the markers. */
-export function readmeSection({ machine, scenarios }: Results): string {
+export function pageSection({ machine, scenarios }: Results): string {
   const programs = programsOf(machine);
   return [
     formatTable(scenarios, programs),
     "",
     `${describeMachine(machine)} ${describeLoad(scenarios)} ` +
-    "All figures: [multipath.json](docs/multipath.json).",
+    "All figures: [multipath.json](multipath.json).",
     "",
     ...gainLines(scenarios, programs),
     ...lossLines(scenarios, programs),
     ...noteLines(scenarios),
     ...faultLines(scenarios),
     "",
-    ...Object.entries(PLOTS).map(([file, text]) => `![${text}](docs/plots/${file})`),
+    ...Object.entries(PLOTS).map(([file, text]) => `![${text}](plots/${file})`),
   ].join("\n");
 }
 
@@ -152,7 +152,7 @@ function faultLines(scenarios: readonly ScenarioResult[]): string[] {
   ];
   if (faults === 0) return [];
   return [
-    `- Repeated because the kernel had mixed bytes up, by its own counter DSSNotMatching: ${faults} ` +
-    `of ${faults + runs} transfers. \`net.mptcp.checksum_enabled\` is for that.`,
+    `- Repeated because the kernel delivered wrong bytes or counted DSSNotMatching: ${faults} ` +
+    `of ${faults + runs} transfers. See [wrong bytes](kernels.md#wrong-bytes).`,
   ];
 }
