@@ -111,6 +111,13 @@ async function nodeRunner(): Promise<Runner> {
   };
 }
 
+const endings: (() => void | Promise<void>)[] = [];
+
+/** Runs after the last test of the file: ends what all tests share. */
+export function afterTests(body: () => void | Promise<void>): void {
+  endings.push(body);
+}
+
 /** The number of open descriptors of this process. */
 export function openFds(): number {
   return readdirSync("/proc/self/fd").length;
@@ -173,4 +180,7 @@ export async function settledFds(): Promise<number> {
 }
 
 // There may be fewer: Deno runs the files in one process, and takes down the one before meanwhile.
-runner.afterAll(() => untilFds((count) => count <= openAtStart, `at most ${openAtStart}`));
+runner.afterAll(async () => {
+  for (const body of endings.reverse()) await body();
+  await untilFds((count) => count <= openAtStart, `at most ${openAtStart}`);
+});
