@@ -14,6 +14,7 @@ import { formatHostPort } from "../show.ts";
 import type { Fallback, MptcpConn, MptcpListener, NetAddr, Protocol } from "../types.ts";
 import { ConnectionTable } from "./connections.ts";
 import { type Engine, EngineRefusal, type Job } from "./engine.ts";
+import { GoneClients } from "./gone_clients.ts";
 import { type NativeEngine, startNative } from "./native_engine.ts";
 import { startNode } from "./node_engine.ts";
 import type { ServeRequest } from "./serve_options.ts";
@@ -62,6 +63,7 @@ export class Server implements MptcpServer {
   readonly fallback: Fallback | null;
   readonly finished: Promise<void>;
   readonly #job: Job;
+  readonly #goneClients: GoneClients | null;
   #engine: Engine;
   #detail: string | null = null;
   #isOver = false;
@@ -98,7 +100,11 @@ export class Server implements MptcpServer {
       discard(this.#job.fd);
       throw error;
     }
-    this.finished = this.#run();
+    const { connections } = this.#job;
+    this.#goneClients = protocol === "mptcp" && connections !== null
+      ? new GoneClients(connections)
+      : null;
+    this.finished = this.#run().finally(() => this.#goneClients?.stop());
   }
 
   get engine(): MptcpServerEngine {
@@ -118,6 +124,7 @@ export class Server implements MptcpServer {
   async shutdown({ timeout = Infinity }: ShutdownOptions = {}): Promise<void> {
     if (!this.#isOver) this.#engine.shutdown();
     this.#isOver = true;
+    this.#goneClients?.hurry();
     const timer = timeout < LONGEST_TIMEOUT ? setTimeout(() => this.close(), timeout) : undefined;
     await this.finished;
     clearTimeout(timer);

@@ -191,6 +191,10 @@ export interface MptcpServer extends AsyncDisposable {
   /**
    * Takes no more connections, lets running requests finish, and resolves when they have, or when
    * `timeout` has cut them off.
+   *
+   * Over MPTCP a client that has ended its stream and takes nothing more of its answer is cut off after
+   * 2 seconds; after 10 seconds while the server is not shutting down. The kernel does not report that
+   * such a client has closed its socket.
    */
   shutdown(options?: ShutdownOptions): Promise<void>;
   /** Makes the server keep the process alive: how it begins. */

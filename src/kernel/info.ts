@@ -53,6 +53,27 @@ function readFlags(fd: number): number | null {
   return length < headBytes.byteLength ? null : head[mptcp_info.mptcpi_flags / 4]!;
 }
 
+/** Data of an MPTCP connection that its peer has not acknowledged. */
+export interface Outgoing {
+  /** Names the connection. */
+  readonly token: number;
+  /** The low 32 bits of the first data sequence number that is not acknowledged. */
+  readonly sndUna: number;
+}
+
+const progress = new Uint32Array(mptcp_info.mptcpi_rcv_nxt / 4);
+const progressBytes = new Uint8Array(progress.buffer);
+
+/** What waits for an acknowledgement; `null` when nothing does, or the connection is not MPTCP. */
+export function readOutgoing(fd: number): Outgoing | null {
+  const length = getOption(fd, SOL_MPTCP, MPTCP_INFO, progressBytes);
+  if (length < progressBytes.byteLength) return null;
+  if (progress[mptcp_info.mptcpi_flags / 4]! & MPTCP_INFO_FLAG_FALLBACK) return null;
+  const sndUna = progress[mptcp_info.mptcpi_snd_una / 4]!;
+  if (progress[mptcp_info.mptcpi_write_seq / 4] === sndUna) return null;
+  return { token: progress[mptcp_info.mptcpi_token / 4]!, sndUna };
+}
+
 let mptcpInfoKnown: boolean | undefined;
 
 /** Whether this kernel answers MPTCP_INFO at all (since 5.16): asked of a fresh MPTCP socket. */

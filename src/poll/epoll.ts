@@ -130,3 +130,15 @@ export class Epoll {
     }
   }
 }
+
+/** Whether the peer has ended its stream, however much of it is unread; false for no socket. */
+export function hasPeerEnded(fd: number): boolean {
+  const epoll = libc().epoll_create1(EPOLL_CLOEXEC);
+  if (epoll < 0) return false;
+  const event = new Uint8Array(epoll_event.size);
+  new Uint32Array(event.buffer)[epoll_event.events / 4] = EPOLLRDHUP;
+  const isAdded = libc().epoll_ctl(epoll, EPOLL_CTL_ADD, fd, event) === 0;
+  const count = isAdded ? libc().epoll_wait(epoll, event, 1, 0) : 0;
+  libc().close(epoll);
+  return count === 1;
+}
