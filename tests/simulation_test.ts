@@ -11,7 +11,7 @@ import { scenarios } from "./simulation/scenarios/mod.ts";
 import { runSeed, runSeeds } from "./simulation/seeds.ts";
 
 /** Schedules of each kind. */
-const SEEDS = 120;
+const SEEDS = 50;
 
 for (const scenario of Object.keys(scenarios)) {
   test(`${SEEDS} seeded schedules of ${scenario} go as they should`, async () => {

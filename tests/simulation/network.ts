@@ -16,6 +16,8 @@ export interface NetworkSettings {
   readonly receiveBuffer: number;
   /** The largest segment. */
   readonly segment: number;
+  /** Segments that are shorter than they could be, in percent. */
+  readonly split: number;
   /** `recv` and `send` that move fewer bytes than they could, in percent. */
   readonly short: number;
   /** Whether something on the path takes the option of MPTCP away. */
@@ -31,6 +33,7 @@ export const PLAIN: NetworkSettings = {
   sendBuffer: 64 * 1024,
   receiveBuffer: 64 * 1024,
   segment: 64 * 1024,
+  split: 0,
   short: 0,
   stripsMptcp: false,
   lateFallback: 0,
@@ -72,6 +75,7 @@ export class Network {
 
   /** 0 or `-errno`. */
   bind(sock: Sock, address: Address): number {
+    if (!isLocal(address.ip)) return -ERRNO.EADDRNOTAVAIL;
     const port = address.port === 0 ? this.#nextPort++ : address.port;
     const taken = this.listeners.some(({ local }) =>
       local!.port === port && (local!.ip === address.ip || isWildcard(local!.ip))
@@ -128,6 +132,7 @@ export class Network {
   #establish(client: Sock, listener: Sock): void {
     const isAgreed = client.isMptcpSocket && listener.isMptcpSocket && !this.settings.stripsMptcp;
     const server = new Sock(this, listener.domain, isAgreed ? IPPROTO_MPTCP : IPPROTO_TCP);
+    for (const [name, value] of listener.options) server.options.set(name, value);
     server.local = client.remote;
     server.remote = client.local;
     if (isAgreed) this.#agree(client, server);
@@ -244,7 +249,7 @@ export class Network {
       const room = to.receiveCapacity - to.received.length;
       const { random } = this.world;
       const most = Math.min(queue.length, room, this.settings.segment);
-      const count = random.percent(50) ? most : random.int(1, most);
+      const count = random.percent(this.settings.split) ? random.int(1, most) : most;
       queue.moveTo(to.received, count);
       flow.arrived += count;
       this.#fallBackLate(from);
@@ -257,12 +262,15 @@ export class Network {
     if (!to.isReleased) to.wake();
   }
 
-  /** Bytes for who has closed: TCP answers with a reset, MPTCP takes them and says nothing. */
+  /** Bytes for who has closed: TCP answers with a reset, MPTCP with nothing for a minute. */
   #onUnwanted(flow: Flow): void {
     const { queue, from } = flow;
-    queue.clear();
-    if (from.mptcp !== null || from.isMptcpSocket) return from.onRoom();
     flow.isOver = true;
+    if (from.isMptcpSocket) {
+      this.world.outside(() => from.break(ERRNO.EPIPE), CLOSE_TIMEOUT);
+      return;
+    }
+    queue.clear();
     this.world.outside(() => from.break(ERRNO.ECONNRESET));
   }
 
@@ -297,6 +305,9 @@ export class Network {
     sock.isReleased = true;
     const { to, queue } = sock.outgoing!;
     sock.state = "closed";
+    // What there was room for is under way already.
+    const room = Math.max(to.receiveCapacity - to.received.length, 0);
+    if (!to.isReleased) queue.moveTo(to.received, Math.min(queue.length, room));
     queue.clear();
     this.world.outside(() => to.break(ERRNO.ECONNRESET));
   }
@@ -307,6 +318,11 @@ export class Network {
       if (sock.state === "connected") sock.break(ERRNO.ECONNRESET);
     });
   }
+}
+
+/** Whether this host has the address. */
+function isLocal(ip: string): boolean {
+  return isWildcard(ip) || ip === "::1" || /^(127|10)\./.test(ip);
 }
 
 function isWildcard(ip: string): boolean {

@@ -6,6 +6,7 @@
 
 import { replaceEventLoop } from "../../ffi/event_loop.ts";
 import { replaceCreateWaker, replaceLibc } from "../../ffi/runtime.ts";
+import { Pace } from "../../src/poll/pace.ts";
 import { reactor, replaceReactor } from "../../src/poll/reactor.ts";
 import type { MptcpConn } from "../../src/types.ts";
 import { Kernel, type KernelFaults } from "./kernel.ts";
@@ -13,14 +14,15 @@ import { NetlinkHost } from "./netlink.ts";
 import { Network, type NetworkSettings } from "./network.ts";
 import { Random } from "./random.ts";
 import { type WakerKind, wakersOf, type WakerState } from "./wakers.ts";
-import { type Pace, Stuck, World } from "./world.ts";
+import { Stuck, World, type WorldPace } from "./world.ts";
 
 /** What a schedule is made of; what is left out the seed chooses. */
 export interface Fixed {
   readonly network?: Partial<NetworkSettings>;
   readonly faults?: Partial<KernelFaults>;
-  readonly pace?: Partial<Pace>;
+  readonly pace?: Partial<WorldPace>;
   readonly waker?: WakerKind;
+  readonly crowd?: number;
 }
 
 /** What came of a schedule. */
@@ -44,7 +46,7 @@ export class Simulation {
   calls = 0;
   fingerprint = 0;
   readonly #waker: WakerKind;
-  /** How often others use up what may be done at once, in percent of all steps. */
+  /** How often others use up what may be done at once, in percent of all rounds. */
   readonly #crowd: number;
   readonly #wakers: WakerState[] = [];
 
@@ -56,7 +58,7 @@ export class Simulation {
     this.netlink.network = this.network;
     this.kernel = new Kernel(this.network, this.netlink);
     this.kernel.faults = { ...drawFaults(random), ...fixed.faults };
-    this.#crowd = random.pick([0, 0, 0, 5, 50]);
+    this.#crowd = fixed.crowd ?? random.pick([0, 0, 0, 5, 50]);
     this.#waker = fixed.waker ?? random.pick(["ideal", "ideal", "thread", "staged"]);
     this.kernel.onCall = (name) => {
       this.calls++;
@@ -74,6 +76,14 @@ export class Simulation {
     const create = wakersOf(kernel, world, this.#waker, this.#wakers);
     const wakerBefore = replaceCreateWaker(create);
     const reactorBefore = replaceReactor(undefined);
+    const { onLook } = Pace.prototype;
+    const { random } = this;
+    const crowd = this.#crowd;
+    Pace.prototype.onLook = function (events, afterPause) {
+      onLook.call(this, events, afterPause);
+      if (!random.percent(crowd)) return;
+      for (let i = random.int(1, CROWD); i > 0; i--) this.mayTry();
+    };
     try {
       kernel.faults = { ...faults, EMFILE: 0, ENOBUFS: 0 };
       reactor();
@@ -83,6 +93,7 @@ export class Simulation {
       this.#run(() => body(this));
       this.#rest(open);
     } finally {
+      Pace.prototype.onLook = onLook;
       replaceReactor(reactorBefore);
       replaceCreateWaker(wakerBefore);
       replaceEventLoop(loopBefore);
@@ -105,8 +116,7 @@ export class Simulation {
 
   /** What holds before every step. */
   #check(): void {
-    const { refed, unrefed, pace } = reactor();
-    if (this.random.percent(this.#crowd)) { for (let i = 0; i < CROWD; i++) pace.mayTry(); }
+    const { refed, unrefed } = reactor();
     if (refed < 0 || unrefed < 0) throw new Error(`${refed} and ${unrefed} operations wait`);
     // A round that is under way ends what is armed.
     if (refed + unrefed > 0 || this.world.hasTurn) return;
@@ -144,7 +154,7 @@ export class Simulation {
   }
 }
 
-function drawPace(random: Random): Pace {
+function drawPace(random: Random): WorldPace {
   return {
     turnsFirst: random.pick([0, 10, 50, 90]),
     step: random.pick([0.001, 0.02, 0.2]),
@@ -158,6 +168,7 @@ function drawNetwork(random: Random): NetworkSettings {
     sendBuffer: Math.max(size(), 3),
     receiveBuffer: size(),
     segment: random.pick([1, 13, 500, 1460, 64_000]),
+    split: 50,
     short: random.pick([0, 0, 10, 50]),
     stripsMptcp: random.percent(15),
     lateFallback: random.pick([0, 0, 0, 20]),

@@ -103,7 +103,8 @@ export class Sock extends File {
     const isOver = this.state !== "connected";
     let events = this.error !== 0 ? EPOLLERR : 0;
     if (isOver || (this.hasEnd && this.hasShut)) events |= EPOLLHUP;
-    const hasEnd = this.hasEnd || this.state === "closed";
+    // A reset ends the incoming direction of a TCP socket alone: of an MPTCP one there is the hang-up.
+    const hasEnd = this.hasEnd || (this.state === "closed" && !this.isMptcpSocket);
     if (hasEnd) events |= EPOLLRDHUP;
     if (hasEnd || this.received.length > 0) events |= EPOLLIN;
     if (isOver || this.hasShut || this.#hasRoom) events |= EPOLLOUT;
@@ -165,7 +166,8 @@ export class Sock extends File {
   }
 
   shutdown(): number {
-    if (this.state !== "connected") return -ERRNO.ENOTCONN;
+    const isOver = this.hasEnd && this.hasShut && this.outgoing!.isOver;
+    if (this.state !== "connected" || isOver) return -ERRNO.ENOTCONN;
     this.hasShut = true;
     this.outgoing!.fin = true;
     this.network.move(this.outgoing!);

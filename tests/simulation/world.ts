@@ -39,7 +39,7 @@ export class Event implements Timer {
 }
 
 /** How a schedule is drawn. */
-export interface Pace {
+export interface WorldPace {
   /** How often a turn of the event loop comes before all else that is due, in percent. */
   readonly turnsFirst: number;
   /** The longest that one step takes, in milliseconds. */
@@ -57,14 +57,14 @@ const MAX_STEPS = 300_000;
 /** See the module's documentation. */
 export class World implements EventLoop {
   readonly random: Random;
-  readonly pace: Pace;
+  readonly pace: WorldPace;
   steps = 0;
   /** Called before every step, to look for what must never be. */
   onStep: () => void = () => {};
   #time = 1000;
   #events: Event[] = [];
 
-  constructor(random: Random, pace: Pace) {
+  constructor(random: Random, pace: WorldPace) {
     this.random = random;
     this.pace = pace;
   }

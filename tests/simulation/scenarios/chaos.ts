@@ -113,15 +113,19 @@ class OurEnd {
   async #read(): Promise<void> {
     const { random } = this.#simulation;
     const buf = new Uint8Array(random.pick([1, 10, 3000]));
-    const count = await this.#expect(this.conn.read(buf));
+    const reading = this.conn.read(buf);
+    // Whoever takes the memory away is told so, and nothing is read into it any more.
+    if (random.percent(10)) structuredClone(buf.buffer, { transfer: [buf.buffer] });
+    const isGone = buf.byteLength === 0;
+    const count = await this.#expect(reading, isGone);
     if (count === undefined) return;
     if (count === null) {
       const { received, hasEnd, state } = this.sock;
       must(received.length === 0, `an end is told, and ${received.length} bytes are unread`);
       must(hasEnd || state === "closed", "an end is told, and there is none");
     } else {
-      must(count > 0 && count <= buf.byteLength, `a read gave ${count}`);
-      assertPattern(THEIRS, this.read, buf.subarray(0, count));
+      must(count > 0 && (isGone || count <= buf.byteLength), `a read gave ${count}`);
+      if (!isGone) assertPattern(THEIRS, this.read, buf.subarray(0, count));
       this.read += count;
     }
   }
@@ -148,10 +152,11 @@ class OurEnd {
   }
 
   /** The value, or `undefined` where the promise is rejected as it may be. */
-  async #expect<T>(promise: Promise<T>): Promise<T | undefined> {
+  async #expect<T>(promise: Promise<T>, isGone = false): Promise<T | undefined> {
     try {
       return await promise;
     } catch (error) {
+      if (isGone && error instanceof TypeError) return undefined;
       const { code } = error as { code?: string };
       if (!isShortage(error) && !EXPECTED.includes(code ?? "")) throw error;
       return undefined;
