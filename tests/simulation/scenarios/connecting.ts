@@ -36,6 +36,7 @@ export async function connecting(simulation: Simulation): Promise<void> {
   kernel.proc.set("hosts:both", random.pick([`${REFUSING} ${good}`, `${good} ${REFUSING}`]));
   kernel.proc.set("hosts:slow", `${BLACKHOLE} ${good}`);
   kernel.proc.set("hosts:many", `${UNREACHABLE} ${REFUSING} ${BLACKHOLE} ${good}`);
+  kernel.proc.set("hosts:twice", `${good} ${good}`);
   kernel.proc.set("hosts:bad", `${UNREACHABLE} ${REFUSING}`);
 
   const accepted: MptcpConn[] = [];
@@ -85,7 +86,17 @@ function isCode(code: string): boolean {
 async function attempt(simulation: Simulation, listener: MptcpListener): Promise<MptcpConn | null> {
   const { random, world } = simulation;
   const { port } = listener.addr;
-  const host = random.pick(["good", "good", "both", "slow", "many", "bad", "nowhere", BLACKHOLE]);
+  const host = random.pick([
+    "good",
+    "twice",
+    "twice",
+    "both",
+    "slow",
+    "many",
+    "bad",
+    "nowhere",
+    BLACKHOLE,
+  ]);
   const mptcp = random.pick(["prefer", "prefer", "off", "require", "require-peer"] as const);
   const controller = new AbortController();
   const isAborted = random.percent(30);
@@ -101,6 +112,7 @@ async function attempt(simulation: Simulation, listener: MptcpListener): Promise
       signal: controller.signal,
       dualStack: random.percent(50),
       autoSelectFamily: random.percent(80),
+      autoSelectFamilyAttemptDelay: random.pick([0, 1, 10, 250]),
     });
     if (mptcp === "require-peer") must(conn.protocol === "mptcp", "required, and TCP");
     return conn;
