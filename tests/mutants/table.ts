@@ -46,7 +46,7 @@ export const MUTANTS: readonly Mutant[] = [
     replace:
       "    if (!this.#armed) return;\n    this.#before.disarm();\n    better.arm(this.#refed);",
     tests: ["tests/staged_waker_test.ts"],
-    mendedIn: "aa72913",
+    mendedIn: "a3a0aa5",
   },
   {
     name: "a stream of path events that fails stays open",
@@ -54,7 +54,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "      this.#end(({ reject }) => reject(error));\n      throw error;",
     replace: "      throw error;",
     tests: PATH_TESTS,
-    mendedIn: "aa72913",
+    mendedIn: "d2da683",
   },
   {
     name: "an operation that is put off does not wake the reactor",
