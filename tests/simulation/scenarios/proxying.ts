@@ -98,6 +98,8 @@ async function end(
   const { random, world } = simulation;
   const total = random.int(0, largestStream(simulation));
   const receiving = peer.receive(other);
+  // A backend that answers once the request has ended: the end of the stream has to be passed on.
+  if (salt === DOWN && random.percent(50)) await receiving;
   const breaks = random.percent(10);
   let sent = 0;
   let isComplete = true;
