@@ -242,7 +242,7 @@ class Client implements MptcpClient {
         conn,
         onBytes: () => this.#hadBytes = true,
         isAcceptable: () => this.#isAcceptable(connection, failures),
-        onClose: () => connection.remember(),
+        onClose: (isBroken) => connection.remember(isBroken),
       };
     } catch (error) {
       failures.push({ host: hostOf(hostname, port), error });

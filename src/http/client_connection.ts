@@ -13,6 +13,7 @@ export class ClientConnection implements MptcpClientConnection {
   readonly hostname: string;
   readonly port: number;
   readonly #conn: MptcpConn;
+  #isBroken = false;
   /** What only an open connection knows. */
   #last: { info: MptcpInfo | null; subflows: Subflow[] } | null = null;
 
@@ -23,7 +24,8 @@ export class ClientConnection implements MptcpClientConnection {
   }
 
   /** Keeps what can be asked of the connection only until it is closed. */
-  remember(): void {
+  remember(isBroken: boolean): void {
+    this.#isBroken = isBroken;
     this.#last = { info: this.#conn.info(), subflows: this.#conn.subflows() };
   }
 
@@ -45,6 +47,10 @@ export class ClientConnection implements MptcpClientConnection {
 
   get isOpen(): boolean {
     return this.#last === null;
+  }
+
+  get isBroken(): boolean {
+    return this.#isBroken;
   }
 
   info(): MptcpInfo | null {

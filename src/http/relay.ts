@@ -20,8 +20,12 @@ export interface Remote {
   onBytes(): void;
   /** Called before the first answer is handed on; false to break the connection off. */
   isAcceptable(): boolean;
-  /** Called before the connection is closed. */
-  onClose(): void;
+  /**
+   * Called before the connection is closed.
+   *
+   * @param isBroken Whether it was reset, or cannot be used for another reason.
+   */
+  onClose(isBroken: boolean): void;
 }
 
 /** A connection of `fetch`, and the one that it stands for. */
@@ -31,6 +35,7 @@ export class Relay {
   readonly #conn: MptcpConn;
   readonly #isMptcp: boolean;
   #isOneWay = false;
+  #isBroken = false;
   #hasEnded = false;
   #leaving: Promise<void> | null = null;
   #isAccepted = false;
@@ -60,7 +65,7 @@ export class Relay {
   /** Closes both ends. */
   close(): void {
     if (this.#local.fd < 0) return;
-    this.#remote.onClose();
+    this.#remote.onClose(this.#isBroken);
     this.#local.close();
     if (this.#isMptcp) this.#leaving = this.#leave();
     else this.#conn[Symbol.dispose]();
@@ -129,6 +134,7 @@ export class Relay {
 
   /** The connection broke: `fetch` must not take what it has for the whole. */
   #reset(): void {
+    this.#isBroken = true;
     if (this.#local.fd >= 0) resetOnClose(this.#local.fd);
     this.close();
   }

@@ -244,6 +244,8 @@ export interface MptcpClientConnection {
   readonly fallback: Fallback | null;
   /** False once it is closed. */
   readonly isOpen: boolean;
+  /** Whether it was reset, or broke for another reason, before the server ended it. */
+  readonly isBroken: boolean;
   /** The kernel's figures about an MPTCP connection, the last ones if it is closed; `null` when TCP. */
   info(): MptcpInfo | null;
   /** The paths in use, the last ones if it is closed. */

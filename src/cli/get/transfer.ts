@@ -145,12 +145,5 @@ export async function carryBody(
   // Without a length the end of the connection is that of the body, and Bun's fetch does not learn
   // that it was a reset.
   const isOpenEnded = length === null && !response.headers.has("transfer-encoding");
-  if (isOpenEnded && isReset(connection)) throw failure("the connection was reset");
-}
-
-/** Whether a connection is over without the other end having ended it: then a state is left. */
-function isReset(connection: MptcpClientConnection | null): boolean {
-  if (connection === null || connection.isOpen) return false;
-  const subflows = connection.subflows();
-  return subflows.length > 0 && subflows.every(({ tcp }) => tcp.state === "CLOSE");
+  if (isOpenEnded && connection?.isBroken) throw failure("the connection was reset");
 }
