@@ -9,6 +9,7 @@ import { check } from "./check/command.ts";
 import type { Command } from "./args/command.ts";
 import { completionsOf } from "./completions/command.ts";
 import { connect } from "./netcat/connect.ts";
+import { doctor } from "./doctor/command.ts";
 import { endpoint } from "./endpoint/command.ts";
 import { get } from "./get/command.ts";
 import { limits } from "./limits/command.ts";
@@ -39,6 +40,7 @@ There is no command that runs other programs over MPTCP: "mptcpize run PROGRAM" 
   ],
   commands: [
     check,
+    doctor,
     get,
     serve,
     proxyCommand,

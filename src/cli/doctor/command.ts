@@ -1,0 +1,83 @@
+/**
+ * `mptcp doctor`: why is a connection TCP, or why does it have one path?
+ *
+ * @module
+ */
+
+import type { Command } from "../args/command.ts";
+import { NETNS } from "../args/common_options.ts";
+import { CONNECT_TIMEOUT, FAMILY_OPTIONS } from "../args/connecting.ts";
+import { toJson } from "../ui/json.ts";
+import type { Terminal } from "../ui/terminal.ts";
+import { diagnose, type Diagnosis } from "./diagnose.ts";
+import { examine } from "./examine.ts";
+import { DOCTOR_PORT, type DoctorOptions, readDoctorOptions } from "./options.ts";
+import { serveDoctors } from "./peer.ts";
+import { reportLines } from "./report.ts";
+
+/** The exit status where something is wrong. */
+export const FOUND = 3;
+
+/** The command. */
+export const doctor: Command = {
+  name: "doctor",
+  summary: "Find out why connections to a server are TCP, or have one path",
+  operands: "[HOST[:PORT]]",
+  count: { min: 0, max: 1 },
+  details: `Connects to the server over TCP and over MPTCP, exchanges a little data, waits for a
+second path, and names the cause where one of these fails, with the evidence and what to do.
+
+Many causes can only be told apart with the other end's help. Run mptcp doctor --listen there, and
+mptcp doctor HOST here: it tells which packets arrived. The default port is ${DOCTOR_PORT}. A server of
+another kind is sent the request "HEAD /", unless --no-data is given.
+
+The kernel counts for the whole machine: on a busy one, other connections can blur the picture. As
+root, or with CAP_NET_ADMIN, more is seen. --json gives {"cause", "summary", "evidence", "advice",
+"protocol", "subflows", "facts"}; "cause" is null where nothing is wrong.`,
+  options: [
+    { name: "listen", summary: "Be the other end, at [ADDRESS], until a signal ends it" },
+    { name: "wait", value: "SECONDS", summary: "How long to wait for a second path (default 3)" },
+    { name: "no-data", summary: "Send nothing to a server that is no doctor" },
+    CONNECT_TIMEOUT,
+    ...FAMILY_OPTIONS,
+    NETNS,
+  ],
+  statuses: { 0: "nothing is wrong", [FOUND]: "a cause was found" },
+  examples: [
+    { line: "doctor --listen", summary: "At the server" },
+    { line: "doctor 192.0.2.1", summary: "At the client" },
+    { line: "doctor www.example.com:443", summary: "With a server of another kind" },
+  ],
+  run: (args, terminal) => run(readDoctorOptions(args), terminal),
+};
+
+async function run(options: DoctorOptions, terminal: Terminal): Promise<number> {
+  const { remote, json } = options;
+  if (remote === null) return await serveDoctors(options, terminal);
+  const evidence = await examine(remote, options, terminal.signal);
+  const diagnosis = diagnose(evidence);
+  if (json) terminal.print(toJson(jsonOf(diagnosis, evidence)));
+  else terminal.print(reportLines(diagnosis, evidence, terminal.styles).join("\n"));
+  return diagnosis === null ? 0 : FOUND;
+}
+
+function jsonOf(
+  diagnosis: Diagnosis | null,
+  evidence: Awaited<ReturnType<typeof examine>>,
+): Record<string, unknown> {
+  const { connection, tcp, connect, counters, peer, probes } = evidence;
+  return {
+    cause: diagnosis?.cause ?? null,
+    summary: diagnosis?.summary ?? null,
+    evidence: diagnosis?.evidence ?? [],
+    advice: diagnosis?.advice ?? null,
+    protocol: connection?.protocol ?? null,
+    subflows: connection?.established ?? 0,
+    facts: { tcp, connect, connection, counters: changed(counters), peer, probes },
+  };
+}
+
+/** The counters that have risen. */
+function changed(counters: object): Record<string, number> {
+  return Object.fromEntries(Object.entries(counters).filter(([, count]) => count !== 0));
+}

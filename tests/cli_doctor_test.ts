@@ -1,0 +1,263 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { drop, type Rule } from "../bench/lab/firewall.ts";
+import { listenMptcp } from "../mod.ts";
+import type { CauseName } from "../src/cli/doctor/causes.ts";
+import { diagnose } from "../src/cli/doctor/diagnose.ts";
+import { mptcp } from "./cli.ts";
+import { openPractice } from "./doctor.ts";
+import { test } from "./harness.ts";
+import { CLIENT, noPaths, SERVER, type Setup } from "./path_lab.ts";
+import { createNetns, missingProgram, run } from "./processes.ts";
+
+const skip = noPaths ?? missingProgram("nft");
+
+const into = (statement: string): Rule => ({ chain: "in", statement });
+const [SYN, SYNACK, LATER] = [
+  "tcp flags & (syn | ack) == syn",
+  "tcp flags & (syn | ack) == (syn | ack)",
+  "tcp flags & syn == 0",
+];
+const STRIP = "reset tcp option mptcp";
+const SUBTYPE = { capable: 0, join: 1, data: 2, addAddr: 3 } as const;
+const has = (subtype: keyof typeof SUBTYPE) => `tcp option mptcp subtype ${SUBTYPE[subtype]}`;
+
+/** The server announces its second address, as it has to for most second paths here. */
+function announce({ serverPaths }: Setup): void {
+  serverPaths.addEndpoint({ address: SERVER.v4[1], signal: true });
+}
+
+const CAUSES: readonly (readonly [
+  name: string,
+  cause: CauseName,
+  build: (setup: Setup) => unknown,
+])[] = [
+  [
+    "MPTCP that is switched off here",
+    "off",
+    ({ lab }) => lab.client.setSysctls({ "net.mptcp.enabled": 0 }),
+  ],
+  [
+    "a server without MPTCP",
+    "no-peer",
+    ({ lab }) => lab.server.setSysctls({ "net.mptcp.enabled": 0 }),
+  ],
+  [
+    "an option that is removed from the SYN",
+    "syn-stripped",
+    ({ lab }) => lab.server.addRules(into(`${SYN} ${STRIP}`)),
+  ],
+  [
+    "an option that is removed from the SYN/ACK",
+    "synack-stripped",
+    ({ lab }) => lab.client.addRules(into(`${SYNACK} ${STRIP}`)),
+  ],
+  [
+    "an option that is removed after the handshake",
+    "data-stripped",
+    ({ lab }) =>
+      Promise.all([lab.client, lab.server].map((host) => host.addRules(into(`${LATER} ${STRIP}`)))),
+  ],
+  [
+    "a SYN with the option that is reset",
+    "option-reset",
+    ({ lab }) => lab.server.addRules(into(`${SYN} ${has("capable")} reject with tcp reset`)),
+  ],
+  [
+    "data with the option that is reset",
+    "option-reset",
+    ({ lab }) =>
+      lab.server.addRules(into(`${LATER} ${has("data")} tcp flags psh reject with tcp reset`)),
+  ],
+  [
+    "joins that the server refuses",
+    "join-refused",
+    (setup) => {
+      setup.serverPaths.setLimits({ subflows: 0 });
+      announce(setup);
+    },
+  ],
+  [
+    "joins that are dropped",
+    "join-dropped",
+    (setup) => {
+      announce(setup);
+      return setup.lab.server.addRules(into(`${has("join")} drop`));
+    },
+  ],
+  [
+    "a second path that lets nothing through",
+    "path-blocked",
+    (setup) => {
+      announce(setup);
+      return setup.lab.server.addRules(...drop(2));
+    },
+  ],
+  [
+    "an announcement that is lost",
+    "announcement-lost",
+    (setup) => {
+      announce(setup);
+      return setup.lab.client.addRules(into(`${has("addAddr")} drop`));
+    },
+  ],
+  [
+    "an announcement that is ignored here",
+    "announcement-ignored",
+    (setup) => {
+      announce(setup);
+      setup.clientPaths.setLimits({ addAddrAccepted: 0 });
+    },
+  ],
+  [
+    "a limit of no subflow here",
+    "limits",
+    ({ clientPaths }) => {
+      clientPaths.setLimits({ subflows: 0 });
+      clientPaths.addEndpoint({ address: CLIENT.v4[1], subflow: true });
+    },
+  ],
+  [
+    "a second interface without an endpoint",
+    "no-endpoints",
+    ({ clientPaths }) => clientPaths.setLimits({ addAddrAccepted: 0 }),
+  ],
+  [
+    "a second path without a route",
+    "no-route",
+    ({ lab, clientPaths }) => {
+      clientPaths.addEndpoint({ address: CLIENT.v4[1], subflow: true });
+      return lab.client.run(["ip", "rule", "add", "from", CLIENT.v4[1], "unreachable"]);
+    },
+  ],
+];
+
+for (const [name, cause, build] of CAUSES) {
+  test(`the doctor finds ${name}`, { skip }, async () => {
+    await using practice = await openPractice(build);
+    const { diagnosis, evidence } = await practice.examine();
+    assertEquals(diagnosis?.cause ?? null, cause, JSON.stringify(evidence, null, 1));
+    assert(diagnosis!.evidence.length > 0 && diagnosis!.advice.length > 0);
+  });
+}
+
+test("the doctor finds SYNs that are dropped, and the time without MPTCP that follows", {
+  skip,
+}, async () => {
+  await using practice = await openPractice();
+  const { lab } = practice.setup;
+  await lab.server.addRules(into(`${SYN} ${has("capable")} drop`));
+  const dropped = await practice.examine();
+  assertEquals(dropped.diagnosis?.cause, "syn-dropped", JSON.stringify(dropped.evidence));
+  await lab.server.clearRules();
+  const after = await practice.examine();
+  assertEquals(after.diagnosis?.cause, "blackhole", JSON.stringify(after.evidence));
+});
+
+test("the doctor finds subflows that arrive at another server", { skip }, async () => {
+  using other = createNetns("other");
+  await using practice = await openPractice(async (setup) => {
+    announce(setup);
+    const { server } = setup.lab;
+    // The address that is announced is that of another host, with the same service.
+    await server.run(["ip", "link", "set", "path2", "netns", other.name]);
+    const line = ["addr", "add", `${SERVER.v4[1]}/24`, "dev", "path2"];
+    run("ip", ["-n", other.name, ...line]);
+    run("ip", ["-n", other.name, "link", "set", "path2", "up"]);
+  });
+  using listener = listenMptcp({
+    hostname: "0.0.0.0",
+    port: practice.port,
+    netns: other.name,
+    mptcp: "require",
+  });
+  const accepting = (async () => {
+    for await (const conn of listener) conn.close();
+  })();
+  const { diagnosis, evidence } = await practice.examine();
+  listener.close();
+  await accepting;
+  assertEquals(diagnosis?.cause, "elsewhere", JSON.stringify(evidence, null, 1));
+});
+
+const noPython = missingProgram("python3");
+
+test("the doctor finds a filter that forbids MPTCP sockets, and a kernel without them", {
+  skip: skip ?? noPython,
+}, async () => {
+  await using practice = await openPractice();
+  const { lab } = practice.setup;
+  const prefix = ["python3", "tests/refuse_mptcp.py"];
+  const place = `${SERVER.v4[0]}:${practice.port}`;
+  const args = ["doctor", "--json", "--netns", lab.client.name, place];
+  const { status, stdout } = await mptcp(args, { prefix });
+  assertEquals([status, JSON.parse(stdout).cause], [3, "forbidden"]);
+  // Of a kernel without MPTCP only the answer can be had here.
+  const { evidence } = await practice.examine();
+  const fallback = { reason: "kernel", code: "EPROTONOSUPPORT", detail: "no MPTCP" } as const;
+  const support = { ...evidence.support, supported: false, fallback };
+  assertEquals(diagnose({ ...evidence, support })?.cause, "no-kernel");
+});
+
+test("without a doctor at the other end the doctor says what it can", {
+  skip,
+}, async () => {
+  await using practice = await openPractice(announce);
+  const { lab, clientPaths } = practice.setup;
+  // Says something only when asked, as servers of HTTP do.
+  using listener = listenMptcp({ hostname: "0.0.0.0", netns: lab.server.name });
+  const serving = (async () => {
+    for await (const conn of listener) {
+      conn.read(new Uint8Array(1000)).then(async (count) => {
+        if (count !== null) await conn.write(new TextEncoder().encode("HTTP/1.1 200 OK\r\n\r\n"));
+        await conn.read(new Uint8Array(1));
+        conn.close();
+      }).catch(() => conn.close());
+    }
+  })();
+  const place = `${SERVER.v4[0]}:${listener.addr.port}`;
+  const args = ["doctor", "--json", "--netns", lab.client.name, place];
+  const causes = [];
+  for (let i = 0; i < 2; i++) {
+    const { status, stdout } = await mptcp(args);
+    causes.push([status, JSON.parse(stdout).cause]);
+    clientPaths.setLimits({ addAddrAccepted: 0 });
+  }
+  assertEquals(causes, [[0, null], [3, "announcement-ignored"]]);
+  listener.close();
+  await serving;
+});
+
+for (const paths of [1, 2] as const) {
+  test(`the doctor finds nothing wrong with ${paths === 1 ? "one path" : "two paths"}`, {
+    skip,
+  }, async () => {
+    await using practice = await openPractice((setup) => {
+      if (paths === 2) return announce(setup);
+      return setup.lab.client.setLink(2, "down");
+    });
+    for (let i = 0; i < 5; i++) {
+      const { diagnosis, evidence } = await practice.examine();
+      assertEquals(diagnosis, null, JSON.stringify(evidence, null, 1));
+      assertEquals(evidence.connection?.established, paths);
+      assertEquals(evidence.connection?.protocol, "mptcp");
+    }
+  });
+}
+
+test("mptcp doctor prints the cause, its evidence and what to do, with status 3", {
+  skip,
+}, async () => {
+  await using practice = await openPractice(announce);
+  const { lab, clientPaths } = practice.setup;
+  const args = ["doctor", "--netns", lab.client.name, `${SERVER.v4[0]}:${practice.port}`];
+  const well = await mptcp([...args, "--json"]);
+  const { cause, protocol, subflows } = JSON.parse(well.stdout);
+  assertEquals([well.status, cause, protocol, subflows], [0, null, "mptcp", 2]);
+  clientPaths.setLimits({ addAddrAccepted: 0 });
+  const ill = await mptcp(args);
+  assertEquals(ill.status, 3);
+  for (const text of ["ignores the addresses", "ADD_ADDR received", "add-addr-accepted 4"]) {
+    assertStringIncludes(ill.stdout, text);
+  }
+  assertEquals((await mptcp(["doctor"])).status, 2);
+});
