@@ -46,6 +46,7 @@
 #include <linux/fib_rules.h>
 #include <linux/genetlink.h>
 #include <linux/if.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>

@@ -7,6 +7,7 @@ import { mptcp } from "./cli.ts";
 import { openPractice } from "./doctor.ts";
 import { test } from "./harness.ts";
 import { CLIENT, noPaths, SERVER, type Setup } from "./path_lab.ts";
+import { temporaryFolder } from "./temporary.ts";
 import { createNetns, missingProgram, run } from "./processes.ts";
 
 const skip = noPaths ?? missingProgram("nft");
@@ -225,6 +226,26 @@ test("without a doctor at the other end the doctor says what it can", {
   assertEquals(causes, [[0, null], [3, "announcement-ignored"]]);
   listener.close();
   await serving;
+});
+
+test("--pcap writes the packets, with their MPTCP options, as tshark reads them", {
+  skip: skip ?? missingProgram("tshark"),
+}, async () => {
+  using folder = temporaryFolder();
+  await using practice = await openPractice(announce);
+  const { lab } = practice.setup;
+  const place = `${SERVER.v4[0]}:${practice.port}`;
+  const file = folder.at("packets.pcap");
+  const args = ["doctor", "--netns", lab.client.name, "--pcap", file, place];
+  assertEquals((await mptcp(args)).status, 0);
+  const fields = ["-T", "fields", "-e", "tcp.options.mptcp.subtype", "-e", "ip.dst"];
+  const lines = run("tshark", ["-r", file, ...fields]).split("\n");
+  for (const [subtype, address] of [["0", SERVER.v4[0]], ["1", SERVER.v4[1]]]) {
+    const found = lines.some((line) => line.split("\t")[0] === subtype && line.endsWith(address!));
+    assert(found, `${subtype} ${address}: ${lines.join("\n")}`);
+  }
+  const nowhere = await mptcp(["doctor", "--pcap", folder.at("no/file"), place]);
+  assertEquals(nowhere.status, 1);
 });
 
 for (const paths of [1, 2] as const) {

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { writeFileSync } from "node:fs";
+import { PacketCapture } from "../../kernel/packet_capture.ts";
 import type { Command } from "../args/command.ts";
 import { NETNS } from "../args/common_options.ts";
 import { CONNECT_TIMEOUT, FAMILY_OPTIONS } from "../args/connecting.ts";
@@ -33,11 +35,12 @@ another kind is sent the request "HEAD /", unless --no-data is given.
 
 The kernel counts for the whole machine: on a busy one, other connections can blur the picture. As
 root, or with CAP_NET_ADMIN, more is seen. --json gives {"cause", "summary", "evidence", "advice",
-"protocol", "subflows", "facts"}; "cause" is null where nothing is wrong.`,
+"protocol", "subflows", "facts"}; "cause" is null where nothing is wrong. --pcap needs CAP_NET_RAW.`,
   options: [
     { name: "listen", summary: "Be the other end, at [ADDRESS], until a signal ends it" },
     { name: "wait", value: "SECONDS", summary: "How long to wait for a second path (default 3)" },
     { name: "no-data", summary: "Send nothing to a server that is no doctor" },
+    { name: "pcap", value: "FILE", summary: "Write the packets to this file, for wireshark" },
     CONNECT_TIMEOUT,
     ...FAMILY_OPTIONS,
     NETNS,
@@ -54,11 +57,30 @@ root, or with CAP_NET_ADMIN, more is seen. --json gives {"cause", "summary", "ev
 async function run(options: DoctorOptions, terminal: Terminal): Promise<number> {
   const { remote, json } = options;
   if (remote === null) return await serveDoctors(options, terminal);
-  const evidence = await examine(remote, options, terminal.signal);
+  const evidence = await captured(
+    remote.port,
+    options,
+    () => examine(remote, options, terminal.signal),
+  );
   const diagnosis = diagnose(evidence);
   if (json) terminal.print(toJson(jsonOf(diagnosis, evidence)));
   else terminal.print(reportLines(diagnosis, evidence, terminal.styles).join("\n"));
   return diagnosis === null ? 0 : FOUND;
+}
+
+/** Does something while packets are captured, where that is asked for. */
+async function captured<T>(
+  port: number,
+  { pcap, netns }: DoctorOptions,
+  action: () => Promise<T>,
+): Promise<T> {
+  if (pcap === null) return await action();
+  using capture = new PacketCapture(port, netns.netns);
+  try {
+    return await action();
+  } finally {
+    writeFileSync(pcap, capture.bytes());
+  }
 }
 
 function jsonOf(
