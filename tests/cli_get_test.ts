@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
-import { listenMptcp, mptcpSupport } from "../mod.ts";
+import { mptcpSupport } from "../mod.ts";
 import { serveMptcp, type ServeMptcpHandler } from "../src/http/mod.ts";
 import { createSigned, noCertificate } from "./certificate.ts";
 import { type CliOptions, mptcp, mptcpCommand, noTerminal, TerminalSession } from "./cli.ts";
@@ -129,10 +129,16 @@ test("get tells by -v and --json what a connection was, and why it is TCP", {
   assertEquals([status, bytes, protocol, fallback], [200, BYTES.byteLength, "mptcp", null]);
   assert(subflows.length === 1 && subflows[0].bytesReceived >= BYTES.byteLength);
 
-  using plain = listenMptcp({ hostname: "127.0.0.1", mptcp: "off" });
+  const options = { hostname: "127.0.0.1", port: 0, engine: "node", mptcp: "off" } as const;
+  await using plain = serveMptcp({ ...options, onListen() {} }, HANDLER);
+  const modes = ["prefer", "require", "off", "require-peer"];
+  const statuses = modes.map(async (mode) =>
+    (await get(["-s", "--mptcp", mode, `http://127.0.0.1:${plain.addr.port}/`])).status
+  );
+  assertEquals(await Promise.all(statuses), [0, 0, 0, 110]);
   const required = await get(["--require-mptcp", `http://127.0.0.1:${plain.addr.port}/`]);
   assertEquals([required.status, required.stdout], [110, ""]);
-  assertMatch(required.stderr, /^mptcp get: 127\.0\.0\.1:\d+: requirePeer is not met\..*\n$/);
+  assertMatch(required.stderr, /^mptcp get: .*127\.0\.0\.1:\d+: MPTCP is required but .*\n$/);
 });
 
 for (
