@@ -20,6 +20,7 @@ import { start } from "./lab/command.ts";
 import { createLab, type Lab, labUnavailable } from "./lab/lab.ts";
 import { inUserNamespace, userNamespaceUnavailable } from "./lab/rights.ts";
 import { hasCongestion } from "./lab/sysctls.ts";
+import { runGrid } from "./multipath/grid.ts";
 import { drawPlots } from "./multipath/plots.ts";
 import { type Commands, findPrograms, versionOf } from "./multipath/programs.ts";
 import { pageSection, replaceSection } from "./multipath/page.ts";
@@ -48,9 +49,15 @@ const USAGE = `deno task bench:multipath [options]
   --json FILE         write everything that was measured
   --from FILE         show what was measured before, in place of measuring
   --update-docs       write docs/multipath.md, docs/multipath.json and docs/plots
+  --grid              two paths over a grid of rates and delays, with and without the policy of
+                      managePaths: see --grid --help
 `;
 
+/** The grid has options of its own. */
+const isGrid = process.argv.includes("--grid");
+
 const { values: options } = parseArgs({
+  ...(isGrid && { args: [] }),
   options: {
     runtime: { type: "string", default: "both" },
     scenarios: { type: "string" },
@@ -80,7 +87,8 @@ const failures: string[] = [];
 
 process.on("SIGINT", () => interrupt.abort(130));
 process.on("SIGTERM", () => interrupt.abort(143));
-if (options.help) console.log(USAGE);
+if (isGrid) await runGrid();
+else if (options.help) console.log(USAGE);
 else await main();
 if (interrupt.signal.aborted) process.exitCode = interrupt.signal.reason;
 

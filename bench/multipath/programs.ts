@@ -21,7 +21,6 @@ import type { Program } from "./results.ts";
 export type Commands = ReadonlyMap<Program, readonly string[]>;
 
 const BUN = fileURLToPath(new URL("../../node_modules/.bin/bun", import.meta.url));
-const TRANSFER = fileURLToPath(new URL("transfer.ts", import.meta.url));
 
 /** Finds the programs, or compiles them. */
 export async function findPrograms(programs: readonly Program[]): Promise<Commands> {
@@ -32,8 +31,15 @@ export async function findPrograms(programs: readonly Program[]): Promise<Comman
 
 async function findProgram(program: Program): Promise<string[]> {
   if (program === "c") return [await compiled(new URL("transfer.c", import.meta.url))];
-  const runtime = runtimePath(program);
-  return program === "deno" ? [runtime, "run", "-A", TRANSFER] : [runtime, TRANSFER];
+  return commandOf(program, new URL("transfer.ts", import.meta.url));
+}
+
+/** The command that runs a file on a runtime. */
+export function commandOf(runtime: "deno" | "bun", file: URL): string[] {
+  const path = fileURLToPath(file);
+  return runtime === "deno"
+    ? [runtimePath(runtime), "run", "-A", "--no-check", path]
+    : [runtimePath(runtime), path];
 }
 
 function runtimePath(runtime: "deno" | "bun"): string {
@@ -66,6 +72,17 @@ export class Peer implements AsyncDisposable {
     const { value, done } = await this.#lines.next();
     if (!done) return JSON.parse(value) as Line;
     throw new Error((await this.#errors).trim() || "the program ended without a result");
+  }
+
+  /** The next line; `null` once it has ended. */
+  async nextOrEnd<Line>(): Promise<Line | null> {
+    const { value, done } = await this.#lines.next();
+    return done ? null : JSON.parse(value) as Line;
+  }
+
+  /** Tells it to end. */
+  terminate(): void {
+    this.#child.kill("SIGTERM");
   }
 
   /** Waits for its end by itself. */
