@@ -15,6 +15,7 @@ import { get } from "./get/command.ts";
 import { limits } from "./limits/command.ts";
 import { listen } from "./netcat/listen.ts";
 import { monitor } from "./monitor/command.ts";
+import { paths } from "./paths/command.ts";
 import { proxyCommand } from "./proxy/command.ts";
 import { serve } from "./serve/command.ts";
 
@@ -49,6 +50,7 @@ There is no command that runs other programs over MPTCP: "mptcpize run PROGRAM" 
     bench,
     endpoint,
     limits,
+    paths,
     monitor,
     completionsOf(() => program),
   ],

@@ -37,8 +37,8 @@ import type { NetlinkSocket } from "../../netlink/socket.ts";
 import type { Candidate } from "./candidates.ts";
 import type { ManagePathsOptions, MissingPart } from "./types.ts";
 
-/** Addresses that are reached by the default route alone; nothing is sent to them. */
-const ELSEWHERE = { 4: "192.0.2.1", 6: "2001:db8::1" } as const;
+/** Addresses that nobody has and only the default route leads to: 6to4's of old. Nothing is sent to them. */
+const ELSEWHERE = { 4: "192.88.99.1", 6: "2002:c058:6301::1" } as const;
 /** The tables that are used: this and the index of the interface. */
 const FIRST_TABLE = 20_000;
 /** Before the main table, which has 32766. */

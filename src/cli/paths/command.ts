@@ -1,0 +1,194 @@
+/**
+ * `mptcp paths`: what paths this machine has, what is missing, and keeping them in order.
+ *
+ * @module
+ */
+
+import {
+  type ManagedPaths,
+  type ManagedPathsEvent,
+  managePaths,
+  type ManagePathsOptions,
+  type PathRole,
+  type PolicyName,
+} from "../../path_manager/mod.ts";
+import { type Arguments, UsageError } from "../args/arguments.ts";
+import type { Command, Option } from "../args/command.ts";
+import { NETNS, netnsOptions } from "../args/common_options.ts";
+import { toJson } from "../ui/json.ts";
+import type { Terminal } from "../ui/terminal.ts";
+import { decisionLine, pathLines } from "./describe.ts";
+
+const SELECTION: readonly Option[] = [
+  {
+    name: "include",
+    value: "PATTERN",
+    many: true,
+    summary: "Use only these interfaces, addresses or networks",
+  },
+  { name: "exclude", value: "PATTERN", many: true, summary: "Leave these out" },
+  {
+    name: "role",
+    value: "PATTERN=ROLE",
+    many: true,
+    summary: "primary, backup or metered, for what the pattern names",
+  },
+  {
+    name: "side",
+    value: "SIDE",
+    choices: ["client", "server"],
+    summary: "Open subflows (client, the default) or announce addresses (server)",
+  },
+  NETNS,
+];
+
+const POLICIES: readonly PolicyName[] = ["adaptive", "active-backup", "overflow", "none"];
+
+const POLICY: Option = {
+  name: "policy",
+  value: "NAME",
+  choices: POLICIES,
+  summary: "Which paths carry data: adaptive (default), active-backup, overflow or none",
+};
+
+const PATTERNS =
+  `Patterns are names of interfaces with * and ?, addresses, or networks as 10.0.0.0/8.
+Without --include every interface is used but loopback, containers and tunnels.`;
+
+const up: Command = {
+  name: "up",
+  summary: "Keep the paths in order until stopped",
+  details:
+    `Gives every address with a route out an endpoint, follows the network, and lets a policy say which
+paths carry data. Endpoints of other programs are left alone. When it is stopped it removes what it
+made. It needs CAP_NET_ADMIN, and no other capability.
+
+adaptive uses a further path only while it makes transfers faster. active-backup uses it only while
+the preferred one is gone. overflow uses it, a metered one too, once the others have been full for two
+seconds. none leaves every path in use.
+
+${PATTERNS}`,
+  options: [
+    ...SELECTION,
+    POLICY,
+    { name: "fullmesh", summary: "Open subflows from each address to each address of the peer" },
+    { name: "laminar", summary: "Answer announcements from each address (Linux 6.18)" },
+    { name: "probe", value: "HOST:PORT", summary: "Use a path once it has reached this, over TCP" },
+    { name: "add-routes", summary: "Add the routes and rules that an address needs" },
+    { name: "close-stuck", summary: "Close subflows whose path has turned bad" },
+    { name: "dry-run", summary: "Say what would be done, and do nothing" },
+  ],
+  statuses: { 1: "the kernel refuses it, or CAP_NET_ADMIN is missing" },
+  examples: [
+    { line: "paths up", summary: "Use all interfaces, as far as they help" },
+    {
+      line: "paths up --role 'wwan*=metered' --policy active-backup",
+      summary: "Wi-Fi first, LTE when it is gone",
+    },
+    { line: "paths up --side server --add-routes", summary: "Announce a server's addresses" },
+  ],
+  run: runUp,
+};
+
+/** The command. */
+export const paths: Command = {
+  name: "paths",
+  summary: "Show the paths of this machine, and keep them in order",
+  details:
+    `Shows interfaces, addresses and endpoints, and for what cannot be a path what is missing and the
+command that mends it. It changes nothing, and needs no privilege. "paths up" keeps the paths so.
+
+${PATTERNS}`,
+  options: SELECTION,
+  examples: [{ line: "paths", summary: "What there is, and what is missing" }],
+  commands: [up],
+  run: runShow,
+};
+
+function selectionOf(args: Arguments): ManagePathsOptions {
+  const [include, exclude] = [args.texts("include"), args.texts("exclude")];
+  const side = args.text("side") as ManagePathsOptions["side"];
+  return {
+    ...(include.length > 0 && { include }),
+    exclude,
+    roles: rolesOf(args.texts("role")),
+    ...(side !== undefined && { side }),
+    ...netnsOptions(args.text("netns")),
+  };
+}
+
+function rolesOf(texts: readonly string[]): Record<string, PathRole> {
+  return Object.fromEntries(texts.map((text) => {
+    const [, pattern, role] = /^(.+)=(primary|backup|metered)$/.exec(text) ?? [];
+    if (pattern !== undefined) return [pattern, role as PathRole];
+    throw new UsageError(
+      `--role takes PATTERN=primary, PATTERN=backup or PATTERN=metered, not "${text}"`,
+    );
+  }));
+}
+
+/** What the command line says wrongly is a mistake of the user. */
+function open(options: ManagePathsOptions): ManagedPaths {
+  try {
+    return managePaths(options);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new UsageError(error.message);
+  }
+}
+
+function runShow(args: Arguments, terminal: Terminal): Promise<number> {
+  return Promise.resolve().then(() => {
+    using managed = open({ ...selectionOf(args), dryRun: true });
+    const state = managed.state();
+    if (args.has("json")) terminal.print(toJson(state));
+    else for (const line of pathLines(state, terminal.styles)) terminal.print(line);
+    return 0;
+  });
+}
+
+async function runUp(args: Arguments, terminal: Terminal): Promise<number> {
+  const probe = args.text("probe");
+  const policy = args.text("policy") as PolicyName | undefined;
+  const dryRun = args.has("dry-run");
+  using managed = open({
+    ...selectionOf(args),
+    ...(policy !== undefined && { policy }),
+    ...(probe !== undefined && { probe }),
+    fullmesh: args.has("fullmesh"),
+    laminar: args.has("laminar"),
+    addRoutes: args.has("add-routes"),
+    closeStuck: args.has("close-stuck"),
+    dryRun,
+  });
+  const { signal } = terminal;
+  const events = managed.events();
+  const stop = () => managed.close();
+  const tell = (event: ManagedPathsEvent) => {
+    if (args.has("json")) terminal.print(toJson(event));
+    else if (event.type === "decision") terminal.print(decisionLine(event.decision));
+    else if (event.type === "problem") terminal.warn(event.message);
+  };
+  const { problems } = managed.state();
+  for (const decision of managed.decisions()) tell({ type: "decision", decision });
+  for (const message of problems) tell({ type: "problem", message, code: undefined });
+  if (dryRun || isRefused(managed)) return problems.length > 0 ? 1 : 0;
+  // What follows the network does not keep the process alive.
+  const alive = setInterval(() => {}, 1 << 30);
+  signal.addEventListener("abort", stop);
+  if (signal.aborted) stop();
+  try {
+    for await (const event of events) tell(event);
+  } finally {
+    clearInterval(alive);
+    signal.removeEventListener("abort", stop);
+  }
+  return 0;
+}
+
+/** Whether nothing at all could be done: there is no point in waiting for it. */
+function isRefused(managed: ManagedPaths): boolean {
+  const { paths, problems } = managed.state();
+  return problems.some((problem) => problem.includes("CAP_NET_ADMIN")) &&
+    !paths.some(({ state }) => state === "ready");
+}
