@@ -5,10 +5,11 @@
  * @module
  */
 
-import { AF_INET, AF_INET6, IPPROTO_TCP, tcp_info } from "../../ffi/linux/abi.ts";
+import { AF_INET6, IPPROTO_TCP, tcp_info } from "../../ffi/linux/abi.ts";
 import {
   INET_DIAG_INFO,
   inet_diag_msg,
+  inet_diag_req,
   inet_diag_req_v2,
   inet_diag_sockid,
   INET_DIAG_ULP_INFO,
@@ -25,6 +26,7 @@ import {
   TCP_CLOSE_WAIT,
   TCP_ESTABLISHED,
   TCP_FIN_WAIT1,
+  TCPDIAG_GETSOCK,
 } from "../../ffi/linux/abi_netlink.ts";
 import { formatIp, isIpv4Mapped } from "../../ffi/linux/sockaddr.ts";
 import { check } from "../error.ts";
@@ -64,13 +66,15 @@ const STATES = 1 << TCP_ESTABLISHED | 1 << TCP_CLOSE_WAIT | 1 << TCP_FIN_WAIT1;
 /** All subflows that the kernel shows: before Linux 6.15 none, without CAP_NET_ADMIN. */
 export function scanSubflows(socket: NetlinkSocket): ScannedSubflow[] {
   const found: ScannedSubflow[] = [];
-  for (const family of [AF_INET, AF_INET6]) {
-    const { result, messages } = socket.dump(SOCK_DIAG_BY_FAMILY, request(family));
-    check("send", result, { operation: "list the subflows" });
-    for (const { payload } of messages) {
-      const subflow = decode(payload);
-      if (subflow !== null) found.push(subflow);
-    }
+  const question = new Uint8Array(inet_diag_req.size);
+  question[inet_diag_req.idiag_ext] = 1 << (INET_DIAG_INFO - 1);
+  new DataView(question.buffer).setUint32(inet_diag_req.idiag_states, STATES, true);
+  // The kernel walks a table of a size that follows from the memory of the machine: once is enough.
+  const { result, messages } = socket.dump(TCPDIAG_GETSOCK, question);
+  check("send", result, { operation: "list the subflows" });
+  for (const { payload } of messages) {
+    const subflow = decode(payload);
+    if (subflow !== null) found.push(subflow);
   }
   return found;
 }

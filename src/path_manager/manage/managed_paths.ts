@@ -37,7 +37,7 @@ import { UserspacePaths } from "./userspace_paths.ts";
 /** How many decisions are remembered. */
 const DECISIONS = 200;
 /** How often the connections are looked for, in milliseconds: while there are none, idle ones, or new ones. */
-const SCAN_NONE = 2000;
+const SCAN_NONE = 30_000;
 const SCAN_IDLE = 500;
 const SCAN_NEW = 100;
 const SCAN_BUSY = 250;
@@ -358,7 +358,8 @@ export class PathsManager implements ManagedPaths {
         break;
       }
     }
-    if (this.#sampler.nextScan(this.#scanInterval(began)) <= began) {
+    const isScan = this.#nextScan(began) <= began;
+    if (isScan) {
       this.#sampler.scan();
       this.#retryFailed();
     } else this.#sampler.look();
@@ -370,15 +371,19 @@ export class PathsManager implements ManagedPaths {
     for (const token of this.#policies.keys()) {
       if (token !== undefined && !this.#sampler.has(token)) this.#policies.delete(token);
     }
-    const scan = this.#sampler.nextScan(this.#scanInterval(now())) - now();
+    if (isScan) this.#sampler.noteCost(now() - began);
+    const scan = this.#nextScan(now()) - now();
     const soon = this.#sampler.isBusy ? Math.min(again, scan) : scan;
     return Math.max(0, soon);
   }
 
-  #scanInterval(at: number): number {
-    if (this.#sampler.isBusy) return SCAN_BUSY;
-    if (at < this.#newUntil) return SCAN_NEW;
-    return this.#sampler.size > 0 || this.#hint === null ? SCAN_IDLE : SCAN_NONE;
+  #nextScan(at: number): number {
+    const sampler = this.#sampler;
+    if (sampler.isBusy) return sampler.nextScan(SCAN_BUSY, true);
+    if (at < this.#newUntil) return sampler.nextScan(SCAN_NEW, true);
+    // An event tells of new ones.
+    const isNone = sampler.size === 0 && this.#hint !== null;
+    return sampler.nextScan(isNone ? SCAN_NONE : SCAN_IDLE);
   }
 
   /** The paths that a policy may decide about. */

@@ -1,8 +1,8 @@
 /**
  * Samples of what the subflows of each path do, for policies.
  *
- * Every connection is looked at now and then, at a cost that is bounded: one part in a hundred of the
- * time. Those few that move as much as their paths can carry are looked at often, by their sockets.
+ * Every connection is looked at now and then, at a cost that is bounded: less than one part in a hundred of
+ * the time. Those few that move as much as their paths can carry are looked at often, by their sockets.
  *
  * @module
  */
@@ -22,7 +22,12 @@ import type { PathInfo, PathSample, PolicySample } from "./types.ts";
 /** How many connections are looked at often. */
 const WATCHED = 8;
 /** A scan takes at most one part in this many of the time. */
-const SPARE = 100;
+const SPARE = 150;
+/** The same where many connections have to be looked at. */
+const SPARE_MANY = 400;
+const MANY = 100;
+/** The same while connections have just begun. */
+const SPARE_NEW = 30;
 const COSTS = 3;
 /** Over how many milliseconds it is judged whether a connection moves as much as it can. */
 const WINDOW = 80;
@@ -62,7 +67,7 @@ export class Sampler implements Disposable {
   readonly #socket: NetlinkSocket;
   readonly #perConnection: boolean;
   readonly #connections: Map<number, Connection> = new Map();
-  /** What the last scans took: the least of them counts, for any may have had to wait. */
+  /** What the last scans took: the middle one counts, for any may have had to wait. */
   #costs: number[] = [];
   #scannedAt = -Infinity;
 
@@ -89,9 +94,11 @@ export class Sampler implements Disposable {
   }
 
   /** When the next scan may come, if it is wanted `interval` milliseconds after the last. */
-  nextScan(interval: number): number {
-    const cost = this.#costs.length < COSTS ? 0 : Math.min(...this.#costs);
-    return this.#scannedAt + Math.max(interval, SPARE * cost);
+  nextScan(interval: number, isUrgent = false): number {
+    const many = this.size > MANY;
+    const spare = many ? SPARE_MANY : isUrgent ? SPARE_NEW : SPARE;
+    const cost = this.#costs.length < COSTS ? 0 : this.#costs.toSorted((a, b) => a - b)[1]!;
+    return this.#scannedAt + Math.max(interval, spare * cost);
   }
 
   /** The subflows of a connection, as they were seen last. */
@@ -135,7 +142,11 @@ export class Sampler implements Disposable {
     }
     this.#choose();
     this.#scannedAt = now();
-    this.#costs = [...this.#costs, this.#scannedAt - began].slice(-COSTS);
+  }
+
+  /** Notes what a scan and all that followed from it took. */
+  noteCost(milliseconds: number): void {
+    this.#costs = [...this.#costs, milliseconds].slice(-COSTS);
   }
 
   /** Looks at those connections that are watched. */
