@@ -92,6 +92,10 @@ interface Test {
   movedAt: number | undefined;
   lastAt: number;
   last: number;
+  /** For how long something came, without the time in which the sender had to wait for an answer. */
+  active: number;
+  /** What came in that time. */
+  arrived: number;
   open: boolean;
   count: number;
   bytes: number;
@@ -287,6 +291,8 @@ export class AdaptivePolicy implements PathPolicy {
       movedAt: undefined,
       lastAt: at,
       last: movedBy(path),
+      active: 0,
+      arrived: 0,
       open: true,
       count: 1,
       bytes: 0,
@@ -303,7 +309,14 @@ export class AdaptivePolicy implements PathPolicy {
     const { at } = sample;
     const moved = movedBy(path);
     const used = moved + outstandingOf(path) - test.base;
-    if (moved !== test.last) [test.last, test.lastAt] = [moved, at];
+    if (moved !== test.last) {
+      // Packets come in a bunch for each round trip, until the sender has learnt how many may be out.
+      const gap = at - test.lastAt;
+      const isSameBunch = test.arrived > 0 && gap < Math.max(15, (path.minRtt ?? 0) / 2);
+      test.active += isSameBunch ? gap : TEST_STEP;
+      test.arrived += moved - test.last;
+      [test.last, test.lastAt] = [moved, at];
+    }
     if (test.movedAt === undefined) {
       if (used > 0) {
         test.movedAt = at;
@@ -322,9 +335,11 @@ export class AdaptivePolicy implements PathPolicy {
     const quiet = 15 + (path.rtt ?? 0) / 2;
     const arrived = outstanding === 0 &&
       (path.busy > 0 && path.acked > 0 || at - test.lastAt > quiet);
-    const time = at - test.movedAt;
-    const allowed = SLOW_TEST + 2 * (path.rtt ?? 0);
-    if (!arrived && time < allowed) return { changes: [], again: TEST_STEP };
+    const allowed = SLOW_TEST + 6 * (path.minRtt ?? 0);
+    const isClear = test.active >= SLOW_TEST / 2 && rateOf(test) < WORTH * test.alone;
+    if (!arrived && !isClear && at - test.movedAt < allowed) {
+      return { changes: [], again: TEST_STEP };
+    }
     return this.#judgeTest(sample, path, used, arrived);
   }
 
@@ -337,14 +352,8 @@ export class AdaptivePolicy implements PathPolicy {
     const test = this.#test!;
     const { at } = sample;
     test.bytes += used;
-    // The first packets take a round trip to be acknowledged, at any rate.
-    const received = Math.max(0, used - outstandingOf(path));
-    const took = Math.max(
-      TEST_STEP,
-      (arrived ? test.lastAt : at) - test.began - (path.minRtt ?? 0),
-    );
-    const rate = received / took;
-    const isSlow = !arrived || took > 20 && rate < WORTH * test.alone;
+    const rate = rateOf(test);
+    const isSlow = !arrived || test.active > 10 && rate < WORTH * test.alone;
     if (isSlow) {
       this.#ban(path, at);
       this.#endTest(at);
@@ -358,6 +367,8 @@ export class AdaptivePolicy implements PathPolicy {
         movedAt: undefined,
         lastAt: at,
         last: movedBy(path),
+        active: 0,
+        arrived: 0,
         open: true,
         count: test.count + 1,
       });
@@ -570,6 +581,11 @@ export class AdaptivePolicy implements PathPolicy {
     memory.strikes++;
     memory.helpedAt = undefined;
   }
+}
+
+/** What a path has carried while it did, in a test. */
+function rateOf({ arrived, active }: Test): number {
+  return arrived / Math.max(TEST_STEP, active);
 }
 
 function isUsed({ backup, subflows }: PathSample): boolean {
