@@ -29,6 +29,7 @@ const MBIT = 125;
 class Simulation {
   at = 0;
   bulk = 1;
+  connection = 1;
   readonly log: (PathChange & { at: number })[] = [];
   readonly #policy: PathPolicy;
   readonly #paths: (SimulatedPath & {
@@ -106,6 +107,7 @@ class Simulation {
     return {
       at: this.at,
       token: undefined,
+      connections: this.bulk > 0 ? [this.connection] : [],
       bulk: this.bulk,
       paths: this.#paths.map((path, i): PathSample => ({
         path: pathOf(path, this.#paths),
@@ -118,8 +120,8 @@ class Simulation {
         initial: i === 0 ? 1 : 0,
         acked: path.acked,
         received: 0,
-        inFlight: path.queue,
-        unsent: 0,
+        inFlight: Math.min(path.queue, 10_000),
+        unsent: Math.max(0, path.queue - 10_000),
         retransmits: 0,
         busy: path.busy,
         rtt: path.rtt ?? 1,
@@ -218,6 +220,21 @@ test("what a path has carried is remembered for the next transfer", () => {
   const since = simulation.log.slice(before);
   assertEquals(since.length, 1, JSON.stringify(since));
   assert(since[0]!.reason.includes("it has helped before"));
+});
+
+test("a transfer that follows at once begins anew, and slowly, without blame for a path", () => {
+  const simulation = simulate({ rate: 100 * MBIT });
+  simulation.run(3000);
+  assert(!simulation.isBackup(1));
+  const before = simulation.log.length;
+  simulation.connection++;
+  simulation.setRate(0, 5 * MBIT);
+  simulation.setRate(1, 5 * MBIT);
+  simulation.run(300);
+  simulation.setRate(0, 100 * MBIT);
+  simulation.setRate(1, 100 * MBIT);
+  simulation.run(1000);
+  assertEquals(simulation.log.slice(before), []);
 });
 
 test("a metered path is for overflow alone, and only after a while", () => {

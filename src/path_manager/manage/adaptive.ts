@@ -35,7 +35,7 @@ const DEFAULTS: AdaptiveOptions = { name: "adaptive", patience: 400, metered: fa
 /** A path that carries a smaller part of what the others do is not worth what it holds up. */
 const WORTH = 0.15;
 /** Bytes that the others send while something is on its way on a farther path: more need more memory than a socket has. */
-const STRANDED = 1_200_000;
+const STRANDED = 1_800_000;
 /** A rate that grows by less than this from one window to the next no longer grows. */
 const STEADY = 1.15;
 const RAMP_WINDOW = 200;
@@ -131,7 +131,7 @@ export class AdaptivePolicy implements PathPolicy {
   readonly #memory: Map<string, Memory> = new Map();
   #phase: Phase = "rest";
   #since = 0;
-  #bulk = 0;
+  #connections: readonly number[] = [];
   #busyAt = -Infinity;
   #test: Test | null = null;
   #trial: Trial | null = null;
@@ -152,7 +152,7 @@ export class AdaptivePolicy implements PathPolicy {
   }
 
   decide(sample: PolicySample): PolicyAnswer {
-    const { at, paths, bulk } = sample;
+    const { at, paths, bulk, connections } = sample;
     this.#history.add(at, paths);
     const moved = paths.reduce((sum, path) => sum + movedBy(path), 0);
     if (moved !== this.#moved) [this.#moved, this.#movedAt] = [moved, at];
@@ -161,7 +161,9 @@ export class AdaptivePolicy implements PathPolicy {
     if (bulk === 0 && at - this.#busyAt >= pause && this.#phase !== "test") {
       return this.#rest(sample);
     }
-    if (bulk > this.#bulk) this.#restart(sample);
+    if (bulk > 0 && connections.some((token) => !this.#connections.includes(token))) {
+      this.#restart(sample);
+    }
     const failed = this.#failOver(sample);
     if (failed !== null) return failed;
     switch (this.#phase) {
@@ -179,9 +181,9 @@ export class AdaptivePolicy implements PathPolicy {
   }
 
   /** More connections than before: what was measured says nothing about them. */
-  #restart({ at, bulk, paths }: PolicySample): void {
-    this.#bulk = bulk;
-    if (this.#phase !== "rest" && this.#phase !== "ramp" && this.#phase !== "steady") return;
+  #restart({ at, connections, paths }: PolicySample): void {
+    this.#connections = connections;
+    if (this.#phase === "test" || this.#phase === "trial") return;
     this.#history.clear();
     this.#history.add(at, paths);
     this.#phase = "ramp";
@@ -193,7 +195,7 @@ export class AdaptivePolicy implements PathPolicy {
 
   /** Little moves: paths go back to how connections begin. */
   #rest({ at, paths }: PolicySample): PolicyAnswer {
-    this.#bulk = 0;
+    this.#connections = [];
     this.#phase = "rest";
     this.#trial = null;
     const changes = paths.flatMap((path) => {
@@ -413,7 +415,8 @@ export class AdaptivePolicy implements PathPolicy {
       return { changes: [], again: 50 };
     }
     const now = this.#history.rate(Math.min(elapsed, 200));
-    const collapsed = elapsed >= 200 && now < 0.6 * trial.alone;
+    const settled = 200 + 6 * (path.minRtt ?? 0);
+    const collapsed = elapsed >= settled && now < 0.6 * trial.alone;
     if (!collapsed && elapsed < trial.length) return { changes: [], again: 50 };
     if (!collapsed && now >= 1.02 * trial.alone) {
       const memory = this.#remember(path);
@@ -445,7 +448,8 @@ export class AdaptivePolicy implements PathPolicy {
     const used = paths.filter(isUsed);
     const now = this.#history.rate(RAMP_WINDOW);
     // A sender that has nothing to send is not slow. A receiver sees only that nothing comes.
-    const wants = paths.some((path) => outstandingOf(path) > 0) || this.#history.rate(50) > 0;
+    const wants = sample.bulk > 0 && (paths.some(({ unsent }) => unsent > 0) ||
+      !paths.some(({ inFlight }) => inFlight > 0) && this.#history.rate(50) > 0);
     if (used.length > 1 && now < 0.8 * this.#alone && wants) {
       this.#slowSince ??= at;
       if (at - this.#slowSince >= 100) return this.#dropWorst(sample, used, now);

@@ -288,6 +288,7 @@ function sampleOf(
   return {
     at,
     token,
+    connections: watched.map(({ token }) => token),
     bulk: watched.filter(({ bulk }) => bulk).length,
     paths: paths.map((path) => ({ ...path, ...measure(path.path, watched, all) })),
   };

@@ -61,7 +61,9 @@ export interface PolicySample {
    * kernel's path manager, where a change of a path is one for all its connections.
    */
   readonly token: number | undefined;
-  /** How many connections move as much data as their paths can carry. */
+  /** The connections that were measured, by their tokens. */
+  readonly connections: readonly number[];
+  /** How many of them move as much data as their paths can carry. */
   readonly bulk: number;
   /** Every path of this machine. */
   readonly paths: readonly PathSample[];
