@@ -30,6 +30,8 @@ class Simulation {
   at = 0;
   bulk = 1;
   connection = 1;
+  /** Whether this end is the one that receives: it sees less. */
+  receives = false;
   readonly log: (PathChange & { at: number })[] = [];
   readonly #policy: PathPolicy;
   readonly #paths: (SimulatedPath & {
@@ -118,10 +120,10 @@ class Simulation {
         backup: path.backup,
         subflows: 1,
         initial: i === 0 ? 1 : 0,
-        acked: path.acked,
-        received: 0,
-        inFlight: Math.min(path.queue, 10_000),
-        unsent: Math.max(0, path.queue - 10_000),
+        acked: this.receives ? 0 : path.acked,
+        received: this.receives ? path.acked : 0,
+        inFlight: this.receives ? 0 : Math.min(path.queue, 10_000),
+        unsent: this.receives ? 0 : Math.max(0, path.queue - 10_000),
         retransmits: 0,
         busy: path.busy,
         rtt: path.rtt ?? 1,
@@ -206,6 +208,20 @@ test("a preferred path that stops is replaced at once", () => {
   simulation.run(300);
   assert(simulation.isBackup(0));
   assert(!simulation.isBackup(1));
+});
+
+test("a receiver to whom nothing comes any more asks for a further path until the first is back", () => {
+  const simulation = simulate({ rate: 2 * MBIT });
+  simulation.receives = true;
+  simulation.run(3000);
+  assert(simulation.isBackup(1));
+  simulation.setRate(0, 0);
+  simulation.run(400);
+  assert(!simulation.isBackup(1), JSON.stringify(simulation.log.slice(-2)));
+  assert(!simulation.isBackup(0));
+  simulation.setRate(0, 100 * MBIT);
+  simulation.run(1000);
+  assert(simulation.isBackup(1), JSON.stringify(simulation.log.slice(-2)));
 });
 
 test("what a path has carried is remembered for the next transfer", () => {

@@ -9,15 +9,15 @@ import {
   type ManagedPathsEvent,
   managePaths,
   type ManagePathsOptions,
-  type PathRole,
   type PolicyName,
 } from "../../path_manager/mod.ts";
-import { type Arguments, UsageError } from "../args/arguments.ts";
+import { UsageError } from "../args/arguments.ts";
 import type { Command, Option } from "../args/command.ts";
-import { NETNS, netnsOptions } from "../args/common_options.ts";
+import { NETNS } from "../args/common_options.ts";
 import { toJson } from "../ui/json.ts";
 import type { Terminal } from "../ui/terminal.ts";
 import { decisionLine, pathLines } from "./describe.ts";
+import { type PathsOptions, readPathsOptions, readUpOptions } from "./options.ts";
 
 const SELECTION: readonly Option[] = [
   {
@@ -87,7 +87,7 @@ ${PATTERNS}`,
     },
     { line: "paths up --side server --add-routes", summary: "Announce a server's addresses" },
   ],
-  run: runUp,
+  run: (args, terminal) => keepUp(readUpOptions(args), terminal),
 };
 
 /** The command. */
@@ -102,30 +102,8 @@ ${PATTERNS}`,
   options: SELECTION,
   examples: [{ line: "paths", summary: "What there is, and what is missing" }],
   commands: [up],
-  run: runShow,
+  run: (args, terminal) => show(readPathsOptions(args), terminal),
 };
-
-function selectionOf(args: Arguments): ManagePathsOptions {
-  const [include, exclude] = [args.texts("include"), args.texts("exclude")];
-  const side = args.text("side") as ManagePathsOptions["side"];
-  return {
-    ...(include.length > 0 && { include }),
-    exclude,
-    roles: rolesOf(args.texts("role")),
-    ...(side !== undefined && { side }),
-    ...netnsOptions(args.text("netns")),
-  };
-}
-
-function rolesOf(texts: readonly string[]): Record<string, PathRole> {
-  return Object.fromEntries(texts.map((text) => {
-    const [, pattern, role] = /^(.+)=(primary|backup|metered)$/.exec(text) ?? [];
-    if (pattern !== undefined) return [pattern, role as PathRole];
-    throw new UsageError(
-      `--role takes PATTERN=primary, PATTERN=backup or PATTERN=metered, not "${text}"`,
-    );
-  }));
-}
 
 /** What the command line says wrongly is a mistake of the user. */
 function open(options: ManagePathsOptions): ManagedPaths {
@@ -137,42 +115,28 @@ function open(options: ManagePathsOptions): ManagedPaths {
   }
 }
 
-function runShow(args: Arguments, terminal: Terminal): Promise<number> {
-  return Promise.resolve().then(() => {
-    using managed = open({ ...selectionOf(args), dryRun: true });
-    const state = managed.state();
-    if (args.has("json")) terminal.print(toJson(state));
-    else for (const line of pathLines(state, terminal.styles)) terminal.print(line);
-    return 0;
-  });
+async function show({ managing, json }: PathsOptions, terminal: Terminal): Promise<number> {
+  await using managed = open(managing);
+  const state = managed.state();
+  if (json) terminal.print(toJson(state));
+  else for (const line of pathLines(state, terminal.styles)) terminal.print(line);
+  return 0;
 }
 
-async function runUp(args: Arguments, terminal: Terminal): Promise<number> {
-  const probe = args.text("probe");
-  const policy = args.text("policy") as PolicyName | undefined;
-  const dryRun = args.has("dry-run");
-  using managed = open({
-    ...selectionOf(args),
-    ...(policy !== undefined && { policy }),
-    ...(probe !== undefined && { probe }),
-    fullmesh: args.has("fullmesh"),
-    laminar: args.has("laminar"),
-    addRoutes: args.has("add-routes"),
-    closeStuck: args.has("close-stuck"),
-    dryRun,
-  });
+async function keepUp({ managing, json }: PathsOptions, terminal: Terminal): Promise<number> {
   const { signal } = terminal;
+  using managed = open(managing);
   const events = managed.events();
   const stop = () => managed.close();
   const tell = (event: ManagedPathsEvent) => {
-    if (args.has("json")) terminal.print(toJson(event));
+    if (json) terminal.print(toJson(event));
     else if (event.type === "decision") terminal.print(decisionLine(event.decision));
     else if (event.type === "problem") terminal.warn(event.message);
   };
   const { problems } = managed.state();
   for (const decision of managed.decisions()) tell({ type: "decision", decision });
   for (const message of problems) tell({ type: "problem", message, code: undefined });
-  if (dryRun || isRefused(managed)) return problems.length > 0 ? 1 : 0;
+  if (managing.dryRun || isRefused(managed)) return problems.length > 0 ? 1 : 0;
   // What follows the network does not keep the process alive.
   const alive = setInterval(() => {}, 1 << 30);
   signal.addEventListener("abort", stop);

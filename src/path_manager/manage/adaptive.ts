@@ -41,6 +41,8 @@ const STEADY = 1.15;
 const RAMP_WINDOW = 200;
 const LONG_WINDOW = 1500;
 const RECOVERY_LIMIT = 5000;
+/** For how long after it moved much a transfer that stopped is worth a rescue. */
+const RESCUE = 1000;
 /** What takes longer than this to arrive is stuck. */
 const STUCK = 300;
 /** A transfer that still grows then is tried as it is. */
@@ -107,6 +109,8 @@ interface Trial {
   readonly began: number;
   readonly alone: number;
   readonly length: number;
+  /** It is used because nothing else carries anything. */
+  readonly isRescue: boolean;
 }
 
 /** After a path was dropped: whether it was the right one. */
@@ -164,7 +168,7 @@ export class AdaptivePolicy implements PathPolicy {
     if (bulk > 0 && connections.some((token) => !this.#connections.includes(token))) {
       this.#restart(sample);
     }
-    const failed = this.#failOver(sample);
+    const failed = this.#trial?.isRescue ? null : this.#failOver(sample);
     if (failed !== null) return failed;
     switch (this.#phase) {
       case "test":
@@ -183,6 +187,7 @@ export class AdaptivePolicy implements PathPolicy {
   /** More connections than before: what was measured says nothing about them. */
   #restart({ at, connections, paths }: PolicySample): void {
     this.#connections = connections;
+    this.#movedAt = at;
     if (this.#phase === "test" || this.#phase === "trial") return;
     this.#history.clear();
     this.#history.add(at, paths);
@@ -400,7 +405,7 @@ export class AdaptivePolicy implements PathPolicy {
   #beginTrial(path: PathSample, at: number, alone: number, why: string): PolicyAnswer {
     this.#phase = "trial";
     const length = 300 + 4 * (path.minRtt ?? 0);
-    this.#trial = { path: path.path, began: at, alone, length };
+    this.#trial = { path: path.path, began: at, alone, length, isRescue: false };
     const reason = `${why}: it is used beside the others, which carry ${rateText(alone)}`;
     return { changes: [{ path: path.path, backup: false, reason }], again: 50 };
   }
@@ -414,6 +419,7 @@ export class AdaptivePolicy implements PathPolicy {
       this.#endTrial(at);
       return { changes: [], again: 50 };
     }
+    if (trial.isRescue) return this.#judgeRescue(sample, path);
     const now = this.#history.rate(Math.min(elapsed, 200));
     const settled = 200 + 6 * (path.minRtt ?? 0);
     const collapsed = elapsed >= settled && now < 0.6 * trial.alone;
@@ -546,7 +552,8 @@ export class AdaptivePolicy implements PathPolicy {
     const spare = paths.filter(({ backup, subflows, device }) =>
       backup && subflows > 0 && !stuck.some((path) => path.device === device)
     );
-    if (stuck.length === 0 || spare.length === 0) return null;
+    if (stuck.length === 0) return this.#rescue(at, paths, spare, stall);
+    if (spare.length === 0) return null;
     const [best] = spare.toSorted((a, b) => (a.minRtt ?? 0) - (b.minRtt ?? 0));
     for (const path of stuck) this.#ban(path, at, PREFERRED_BAN);
     [this.#phase, this.#since, this.#trial] = ["ramp", at, null];
@@ -564,6 +571,38 @@ export class AdaptivePolicy implements PathPolicy {
       ],
       again: 50,
     };
+  }
+
+  /**
+   * A receiver does not see what is on its way. Where nothing comes any more it lets the sender use a
+   * further path, until the others carry something again.
+   */
+  #rescue(
+    at: number,
+    paths: readonly PathSample[],
+    spare: readonly PathSample[],
+    stall: number,
+  ): PolicyAnswer | null {
+    const isReceiver = !paths.some((path) => outstandingOf(path) > 0);
+    const [best] = spare.toSorted((a, b) => (a.minRtt ?? 0) - (b.minRtt ?? 0));
+    if (!isReceiver || best === undefined || at - this.#busyAt > RESCUE) return null;
+    this.#phase = "trial";
+    this.#trial = { path: best.path, began: at, alone: 0, length: 0, isRescue: true };
+    const reason = `nothing has come for ${stall.toFixed(0)} ms`;
+    return { changes: [{ path: best.path, backup: false, reason }], again: 25 };
+  }
+
+  /** Whether what was in use before carries something again. */
+  #judgeRescue({ at, paths }: PolicySample, path: PathSample): PolicyAnswer {
+    const others = paths.some((other) =>
+      isUsed(other) && other.path !== path.path && this.#history.rateOf(other.path, 100) > 0
+    );
+    const began = this.#trial!.began;
+    // What is underway arrives first.
+    if (!others || at - began < RAMP_WINDOW) return { changes: [], again: 50 };
+    [this.#phase, this.#since, this.#trial] = ["ramp", at, null];
+    const reason = "the others carry something again";
+    return { changes: [{ path: path.path, backup: true, reason }], again: 50 };
   }
 
   /** The addresses of an interface are one way. */
