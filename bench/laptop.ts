@@ -3,20 +3,33 @@
  * MPTCP with `mptcp paths up`, and over TCP.
  *
  * Wi-Fi carries 50 Mbit/s, 5 ms away, and loses one packet in 500; LTE carries 20 Mbit/s, 60 ms away.
- * Wi-Fi is gone from the second to the fourth second, LTE from the fifth to the sixth.
+ * Wi-Fi is gone from the second to the fourth second, LTE from the fifth to the sixth. Options:
+ * `--policy NAME`, `--congestion NAME`, `--verbose` for the decisions, `--publish` for the plot.
  *
  * @module
  */
 
-import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { parseArgs } from "node:util";
 import * as vega from "vega";
 import { compile, type TopLevelSpec } from "vega-lite";
 import { programCommand } from "./demo/program.ts";
 import { createLab, type Lab, labUnavailable } from "./lab/lab.ts";
 import { drop } from "./lab/firewall.ts";
+
+const { values: options } = parseArgs({
+  options: {
+    policy: { type: "string", default: "adaptive" },
+    congestion: { type: "string", default: "cubic" },
+    verbose: { type: "boolean", default: false },
+    publish: { type: "boolean", default: false },
+  },
+});
 
 const PATHS = [{ rate: 50, delay: 2.5, loss: 0.2 }, { rate: 20, delay: 30 }] as const;
 const SIZE = 40 * 2 ** 20;
@@ -37,11 +50,11 @@ interface Download {
   readonly samples: readonly (readonly [at: number, bytes: number])[];
 }
 
-async function download(name: string, scheme: string, policy: boolean): Promise<Download> {
+async function download(name: string, policy: boolean): Promise<Download> {
   await using lab = await createLab({
     paths: PATHS,
     signal: null,
-    sysctls: { "net.ipv4.tcp_congestion_control": process.env.CONGESTION ?? "cubic" },
+    sysctls: { "net.ipv4.tcp_congestion_control": options.congestion },
   });
   const { client, server } = lab;
   for (const path of [1, 2]) {
@@ -65,50 +78,45 @@ async function download(name: string, scheme: string, policy: boolean): Promise<
         },
       );
       await new Promise((resolve) => up.stdout!.once("data", resolve));
-      if (process.env.SHOW) up.stdout!.on("data", (chunk) => process.stdout.write(chunk));
+      if (options.verbose) up.stdout!.on("data", (chunk) => process.stdout.write(chunk));
     }
-    const target = join(folder, "copy");
     const url = `http://${server.address(1)}:8080/file`;
-    const getting = client.spawn(
-      program("get", ...(scheme === "tcp" ? ["--mptcp=off"] : []), "-o", target, url),
-      {
-        stdio: ["ignore", "inherit", "inherit"],
-      },
-    );
-    return {
-      name,
-      ...await watch(lab, target, new Promise((resolve) => getting.once("exit", resolve))),
-    };
+    const mode = ["--mptcp", policy ? "require-peer" : "off"];
+    const getting = client.spawn(program("get", "--silent", ...mode, url), {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    return { name, ...await watch(lab, getting) };
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-async function watch(
-  lab: Lab,
-  target: string,
-  ended: Promise<unknown>,
-): Promise<Omit<Download, "name">> {
+async function watch(lab: Lab, getting: ChildProcess): Promise<Omit<Download, "name">> {
   const samples: [number, number][] = [];
   const course = [...COURSE];
-  let [began, last, lastAt, longestStall, stallAt] = [0, 0, 0, 0, 0];
+  let [began, size, lastAt, longestStall, stallAt] = [0, 0, 0, 0, 0];
+  const arrived = (count: number) => {
+    const now = performance.now();
+    if (began === 0) began = lastAt = now;
+    if (now - lastAt > longestStall) [longestStall, stallAt] = [now - lastAt, lastAt - began];
+    [size, lastAt] = [size + count, now];
+    if (now - began >= (samples.at(-1)?.[0] ?? -20) + 20) samples.push([now - began, size]);
+  };
+  getting.stdout!.on("data", (chunk: Uint8Array) => arrived(chunk.length));
+  const deadline = performance.now() + 60_000;
+  const ended = once(getting.stdout!, "end");
   let isOver = false;
   void ended.then(() => isOver = true);
   while (!isOver) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    const size = statSync(target, { throwIfNoEntry: false })?.size ?? 0;
-    if (size === 0) continue;
-    if (began === 0) began = lastAt = performance.now();
+    await new Promise((resolve) => setTimeout(resolve, 10));
     const now = performance.now();
-    if (size !== last) [last, lastAt] = [size, now];
-    if (now - lastAt > longestStall) [longestStall, stallAt] = [now - lastAt, lastAt - began];
-    samples.push([now - began, size]);
-    if (course.length > 0 && now - began >= course[0]!.at) await course.shift()!.act(lab);
-    if (now - began > 60_000) throw new Error("The download does not end");
+    if (began > 0 && course.length > 0 && now - began >= course[0]!.at) {
+      await course.shift()!.act(lab);
+    }
+    if (now > deadline) throw new Error(`The download does not end: ${size} bytes came`);
   }
-  const size = statSync(target).size;
   if (size !== SIZE) throw new Error(`${size} bytes came of ${SIZE}`);
-  return { seconds: samples.at(-1)![0] / 1000, longestStall, stallAt, samples };
+  return { seconds: (lastAt - began) / 1000, longestStall, stallAt, samples };
 }
 
 async function draw(downloads: readonly Download[]): Promise<string> {
@@ -158,8 +166,8 @@ async function draw(downloads: readonly Download[]): Promise<string> {
 const unavailable = labUnavailable(["tc", "nft", "cc"]);
 if (unavailable !== null) throw new Error(`No lab can be made here: ${unavailable}`);
 const downloads = [
-  await download("MPTCP, paths up", "mptcp", true),
-  await download("TCP over Wi-Fi", "tcp", false),
+  await download("MPTCP, paths up", true),
+  await download("TCP over Wi-Fi", false),
 ];
 for (const { name, seconds, longestStall, stallAt } of downloads) {
   console.log(
@@ -168,6 +176,6 @@ for (const { name, seconds, longestStall, stallAt } of downloads) {
     } s`,
   );
 }
-if (process.argv.includes("--publish")) {
+if (options.publish) {
   writeFileSync(new URL("../docs/plots/laptop.svg", import.meta.url), await draw(downloads));
 }

@@ -483,7 +483,13 @@ export class AdaptivePolicy implements PathPolicy {
   ): PolicyAnswer {
     const drain = (path: PathSample) =>
       outstandingOf(path) / Math.max(1, this.#history.rateOf(path.path, RAMP_WINDOW));
-    const [worst] = used.toSorted((a, b) =>
+    // A path that carries what it did before is not the one.
+    const kept = (path: PathSample) => {
+      const before = this.#history.rateOf(path.path, LONG_WINDOW, 500);
+      return before > 0 ? this.#history.rateOf(path.path, 100) / before : 1;
+    };
+    const suspects = used.filter((path) => kept(path) < 0.7);
+    const [worst] = (suspects.length > 0 ? suspects : used).toSorted((a, b) =>
       drain(b) - drain(a) || Number(a.preferred) - Number(b.preferred)
     );
     const before = this.#alone;
