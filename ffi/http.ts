@@ -97,6 +97,8 @@ export interface RuntimeHttp {
   readonly abortsAfterShutdown: boolean;
   /** Whether what handlers are given beside the request has `completed`, as Deno's has. */
   readonly tellsCompletion: boolean;
+  /** Whether a `Response` of a text has its `content-type` only once the runtime's own server sends it. */
+  readonly hidesTextType: boolean;
   /** Has a server object show another address than that which it was made to listen on. */
   showAddress(server: object, addr: { readonly hostname: string; readonly port: number }): void;
   /** The options of the runtime's own server that `serveMptcp` takes among its own. */

@@ -162,6 +162,7 @@ export const bunHttp: RuntimeHttp = {
   serveDenied,
   abortsAfterShutdown: true,
   tellsCompletion: false,
+  hidesTextType: true,
   showAddress,
   optionNames: ["development", "id", "idleTimeout", "maxRequestBodySize", "routes", "websocket"],
   foreignTlsOption,

@@ -171,6 +171,7 @@ export const denoHttp: RuntimeHttp = {
   serveDenied,
   abortsAfterShutdown: false,
   tellsCompletion: true,
+  hidesTextType: false,
   showAddress,
   optionNames: ["automaticCompression"],
   foreignTlsOption,

@@ -94,6 +94,7 @@ export const nodeHttp: RuntimeHttp = {
   abortsAfterShutdown: true,
   serveDenied,
   tellsCompletion: false,
+  hidesTextType: false,
   showAddress,
   optionNames: [],
   foreignTlsOption,

@@ -50,6 +50,8 @@ export function followed(
     signal.removeEventListener("abort", gone);
     completion.resolve();
   };
+  // Bun forgets the type of a Blob or a form unless the headers are asked for before the body.
+  void response.headers;
   if (response.body === null) {
     queueMicrotask(end);
     return response;

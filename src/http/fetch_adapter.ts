@@ -1,5 +1,5 @@
 /**
- * Between `node:http` and fetch: a `Request` of a message, a message of a `Response`.
+ * A `Request` of a message of `node:http`.
  *
  * The `Request` is a real one, so that it can be cloned, wrapped and sent on like any other; its body
  * and its signal are made when they are first used. The npm package srvx puts off the whole `Request`
@@ -12,7 +12,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 /** A body that ended before its time, because the client is gone. */
-function goneError(): DOMException {
+export function goneError(): DOMException {
   return new DOMException("The client closed the connection", "AbortError");
 }
 
@@ -41,11 +41,14 @@ function signalOf(response: ServerResponse): AbortSignal {
   return controller.signal;
 }
 
+/** What can stand between `//` and the path of a URL, without a user's name. */
+const AUTHORITY = /^[^\s/?#\\@]+$/;
+
 /**
- * The message as a `Request`. `scheme` is "http" or "https", `authority` stands in for a missing
- * `Host`.
+ * The message as a `Request`. `scheme` is "http" or "https", `authority` stands in for a missing or
+ * empty `Host`.
  *
- * @throws {TypeError} when it has a URL or a method that no `Request` can have.
+ * @throws {TypeError} when it has a URL, a `Host` or a method that no `Request` can have.
  */
 export function toRequest(
   message: IncomingMessage,
@@ -54,7 +57,9 @@ export function toRequest(
   authority: string,
 ): Request {
   const { method = "GET", headers } = message;
-  const url = toUrl(message.url ?? "/", `${scheme}://${headers.host ?? authority}`);
+  const host = headers.host || authority;
+  if (!AUTHORITY.test(host)) throw new TypeError("Invalid Host");
+  const url = toUrl(message.url ?? "/", `${scheme}://${host}`);
   const init = { method, headers: toHeadersInit(message) };
   if (!hasBody(message)) return new NodeRequest(url, init, response);
   const withBody = { ...init, body: toStream(message, response), duplex: "half" };
@@ -131,89 +136,4 @@ class Body {
     if (error === undefined) this.#controller.close();
     else this.#controller.error(error);
   }
-}
-
-/**
- * Sends a `Response`, and ends when it is sent or nobody is there to have it. A body that is there as
- * a whole gets a `content-length`, as from the runtimes' own servers.
- *
- * @throws what the response cannot be sent for, as long as an answer can be given instead.
- */
-export async function sendResponse(response: Response, message: ServerResponse): Promise<void> {
-  const headers: string[] = [];
-  for (const [name, value] of response.headers) headers.push(name, value);
-  const { body } = response;
-  if (body === null || message.req.method === "HEAD") {
-    writeHead(response, headers, message);
-    body?.cancel().catch(() => {});
-    message.end();
-    return;
-  }
-  const reader = body.getReader();
-  const onClose = () => void reader.cancel(goneError()).catch(() => {});
-  message.once("close", onClose);
-  try {
-    await sendBody(reader, response, headers, message);
-  } catch (error) {
-    onClose();
-    if (!message.headersSent) throw error;
-    // The head is on its way, so the body has to be seen to be cut short.
-    message.destroy(error as Error);
-  } finally {
-    message.off("close", onClose);
-  }
-}
-
-function writeHead(response: Response, headers: string[], message: ServerResponse): void {
-  if (response.statusText === "") message.writeHead(response.status, headers);
-  else message.writeHead(response.status, response.statusText, headers);
-}
-
-async function sendBody(
-  reader: ReadableStreamDefaultReader<Uint8Array>,
-  response: Response,
-  headers: string[],
-  message: ServerResponse,
-): Promise<void> {
-  const first = reader.read();
-  const begun = await soon(first);
-  const second = begun === null || begun.done ? null : reader.read();
-  const isWhole = begun !== null && (second === null || (await soon(second))?.done === true);
-  if (isWhole && !response.headers.has("content-length")) {
-    headers.push("content-length", String(begun.value?.byteLength ?? 0));
-  }
-  writeHead(response, headers, message);
-  if (isWhole) return void message.end(begun.value);
-  if (begun === null) message.flushHeaders();
-  let next = second;
-  for (let read = await first; !read.done; next = null) {
-    if (!message.write(read.value)) await drained(message);
-    read = await (next ?? reader.read());
-  }
-  message.end();
-}
-
-/** In how many turns of the microtask queue a stream hands out what it has: 5 at most, measured. */
-const TURNS = 8;
-
-/** What was read, if it is there without waiting for anything outside; else `null`. */
-async function soon<T>(reading: Promise<T>): Promise<T | null> {
-  let result: T | null = null;
-  reading.then((read) => result = read, () => {});
-  for (let turn = 0; result === null && turn < TURNS; turn++) await null;
-  return result;
-}
-
-/** Resolves when there is room again, or nobody to have it. */
-function drained(message: ServerResponse): Promise<void> {
-  if (message.destroyed) return Promise.resolve();
-  return new Promise((resolve) => {
-    const settle = () => {
-      message.off("drain", settle);
-      message.off("close", settle);
-      resolve();
-    };
-    message.once("drain", settle);
-    message.once("close", settle);
-  });
 }

@@ -13,7 +13,8 @@ import { Listener } from "../net/listener.ts";
 import { AnswerCompletion } from "./completion.ts";
 import { Deadlines } from "./deadlines.ts";
 import { type Engine, EngineRefusal, type Job } from "./engine.ts";
-import { sendResponse, toRequest } from "./fetch_adapter.ts";
+import { toRequest } from "./fetch_adapter.ts";
+import { sendResponse } from "./send_response.ts";
 import { createInfo, type ServeContext } from "./serve_info.ts";
 import { formatHostPort } from "../show.ts";
 
@@ -238,8 +239,9 @@ class NodeEngine implements Engine {
       await sendResponse(checkResponse(await handler(request, info)), response);
     } catch (error) {
       const answer = await onError(error);
-      if (response.headersSent) response.destroy();
-      else await sendResponse(answer, response);
+      if (!response.headersSent) await sendResponse(answer, response);
+      // The head is on its way, so the body has to be seen to be cut short.
+      else if (!response.writableEnded) response.destroy();
     }
   }
 }
