@@ -34,6 +34,10 @@ export async function followRedirects(
   const given = input instanceof Request ? input : null;
   const mode = init?.redirect ?? given?.redirect ?? "follow";
   let url = new URL(given?.url ?? input as string | URL);
+  // The body of a Request goes out once, and nothing tells whether it is a text or a stream.
+  const spare = mode === "follow" && given !== null && init?.body == null && given.body !== null
+    ? given.clone()
+    : null;
   let response = await fetchOnce(url, input, { ...init, redirect: "manual" });
   if (mode === "manual") return response;
 
@@ -41,30 +45,50 @@ export async function followRedirects(
     ...init,
     method: (init?.method ?? given?.method ?? "GET").toUpperCase(),
     headers: new Headers(init?.headers ?? given?.headers),
-    body: init?.body ?? given?.body ?? null,
+    body: init?.body ?? null,
     signal: init?.signal ?? given?.signal ?? null,
     redirect: "manual",
   };
-  for (let hops = 0; hops < LIMIT; hops++) {
+  for (let hops = 0;; hops++) {
     const target = locationOf(response, url);
     if (target === null) {
-      if (hops > 0) Object.defineProperty(response, "redirected", { value: true });
-      return response;
+      if (hops === 0) await spare?.body?.cancel();
+      return hops === 0 ? response : markRedirected(response);
     }
     await response.body?.cancel();
     if (mode === "error") throw new TypeError(`fetch ${url}: it redirects to ${target}`);
+    if (hops === LIMIT) throw new TypeError(`fetch ${url}: more than ${LIMIT} redirects`);
+    if (hops === 0 && spare !== null) next.body = await spare.blob();
     next = follow(next, response.status, url, target);
     url = target;
     response = await fetchOnce(url, url, next);
   }
-  throw new TypeError(`fetch ${url}: more than ${LIMIT} redirects`);
+}
+
+/** The response, and each clone of it, as one that redirects led to. */
+function markRedirected(response: Response): Response {
+  return Object.defineProperties(response, {
+    redirected: { value: true },
+    clone: { value: () => markRedirected(Response.prototype.clone.call(response)) },
+  });
+}
+
+/** A header that was sent in UTF-8: `Headers` have a character for each byte. */
+function decodeHeader(value: string): string {
+  if (!/[\x80-\xff]/.test(value) || /[^\0-\xff]/.test(value)) return value;
+  const bytes = Uint8Array.from(value, (char) => char.charCodeAt(0));
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return value;
+  }
 }
 
 /** Where a response redirects to; `null` if it does not. */
 function locationOf(response: Response, url: URL): URL | null {
   const location = response.headers.get("location");
   if (!STATUSES.has(response.status) || location === null) return null;
-  const target = new URL(location, url);
+  const target = new URL(decodeHeader(location), url);
   if (target.protocol !== "http:" && target.protocol !== "https:") {
     throw new TypeError(`fetch ${url}: it redirects to ${target.protocol}`);
   }
