@@ -294,7 +294,14 @@ export interface MptcpConn extends Disposable {
    * @throws {MptcpError} code "EPIPE" or "ECONNRESET" when the peer is gone; otherwise as `read`.
    */
   write(p: Uint8Array): Promise<number>;
-  /** Closes both directions. What waits is rejected with name "Interrupted". */
+  /**
+   * Closes both directions. What waits is rejected with name "Interrupted".
+   *
+   * A peer that sends after that is reset over TCP. Over MPTCP it is not: it can send until the buffer
+   * of this end is full, and then waits until `net.mptcp.close_timeout` is over, 60 s by default. To
+   * leave a peer that goes on sending, set `socketOptions.linger` to 0, which makes `close` a reset, or
+   * end your direction with `closeWrite` and read to the end first.
+   */
   close(): void;
   /** Ends the outgoing direction, behind what is being written: the peer reads end of stream. */
   closeWrite(): Promise<void>;

@@ -481,3 +481,31 @@ test("whoever reads standard output may stop, as head does", async () => {
   assert(["ECONNRESET", "EPIPE"].includes(error.code), String(error));
   assertEquals((await cli.finish()).status, 0);
 });
+
+/** How a client leaves in the middle of what the server sends, and its status. */
+const DEPARTURES: Record<string, [leave: (cli: RunningCli) => void, status: number]> = {
+  "is interrupted": [(cli) => cli.signal("SIGINT"), 130],
+  "has lost its reader": [({ child }) => void child.stdout.destroy(), 0],
+};
+
+for (const [what, [leave, expected]] of Object.entries(DEPARTURES)) {
+  test(`a server that goes on sending is rid of a client that ${what}, over MPTCP`, {
+    skip: noMptcp,
+  }, async () => {
+    using listener = listenMptcp({ hostname: "127.0.0.1", mptcp: "require" });
+    const accepted = listener.accept();
+    await using cli = new RunningCli(["connect", `127.0.0.1:${listener.addr.port}`]);
+    using server = await accepted;
+    assertEquals(server.protocol, "mptcp");
+    let code = "";
+    // A little at a time: what is unread when the client closes would have the kernel reset it.
+    const until = performance.now() + 10_000;
+    for (let i = 0; code === "" && performance.now() < until; i++) {
+      if (i === 50) leave(cli);
+      code = await server.write(new Uint8Array(1000)).then(() => "", ({ code }) => code);
+      await delay(2);
+    }
+    assert(["ECONNRESET", "EPIPE"].includes(code), code);
+    assertEquals((await cli.finish()).status, expected);
+  });
+}

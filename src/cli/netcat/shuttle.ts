@@ -6,6 +6,7 @@
 
 import { type MptcpConn, MptcpError } from "../../../mod.ts";
 import { copy, writeAll } from "../../net/copy.ts";
+import { leave } from "../../net/leave.ts";
 import type { Input } from "./input.ts";
 import type { Terminal } from "../ui/terminal.ts";
 
@@ -32,10 +33,11 @@ export class Shuttle {
   readonly #options: ShuttleOptions;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
   #idleError: MptcpError | null = null;
+  #leaving: Promise<void> | null = null;
   /** What moved so far. */
   readonly totals: Totals = { sent: 0, received: 0 };
 
-  /** Takes over a connection, which is not closed in the end. */
+  /** Takes over a connection, which is closed in the end only if something fails. */
   constructor(conn: MptcpConn, terminal: Terminal, options: ShuttleOptions) {
     this.#conn = conn;
     this.#terminal = terminal;
@@ -46,15 +48,14 @@ export class Shuttle {
   async run(): Promise<void> {
     const { input, endsWithPeer } = this.#options;
     const { signal } = this.#terminal;
-    const close = () => this.#conn[Symbol.dispose]();
-    signal.addEventListener("abort", close);
+    signal.addEventListener("abort", this.#leave);
     this.#touch();
     let sendError: unknown = null;
     const sending = input && this.#send(input).catch((error) => {
       sendError = error;
       // Where it is the input that fails there is nothing to wait for; of a connection that is lost
       // something may still be read.
-      if (!(error instanceof MptcpError)) close();
+      if (!(error instanceof MptcpError)) this.#leave();
     });
     try {
       await this.#receive();
@@ -62,13 +63,20 @@ export class Shuttle {
       await sending;
       if (sendError !== null) throw sendError;
     } catch (error) {
+      this.#leave();
       throw this.#idleError ?? sendError ?? error;
     } finally {
       input?.release();
       clearTimeout(this.#idleTimer);
-      signal.removeEventListener("abort", close);
+      signal.removeEventListener("abort", this.#leave);
+      await this.#leaving;
     }
   }
+
+  /** Closes the connection, though the peer may have more to send. */
+  readonly #leave = (): void => {
+    this.#leaving ??= leave(this.#conn);
+  };
 
   async #send(input: Input): Promise<void> {
     const onWritten = (count: number) => {
@@ -110,7 +118,7 @@ export class Shuttle {
         name: "TimedOut",
         code: "ETIMEDOUT",
       });
-      this.#conn[Symbol.dispose]();
+      this.#leave();
     }, idle * 1000);
   }
 }
