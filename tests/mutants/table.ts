@@ -203,13 +203,6 @@ export const MUTANTS: readonly Mutant[] = [
     tests: PROXY_TESTS,
   },
   {
-    name: "a relay that is over goes on watching",
-    file: "src/proxy/relay.ts",
-    find: "      if (from.fd >= 0) from.watch(null);\n",
-    replace: "",
-    tests: PROXY_TESTS,
-  },
-  {
     name: "a reset overtakes what came before it",
     file: "src/proxy/session.ts",
     find: "        await flush(other.conn, this.#stopping.signal);\n",
