@@ -91,6 +91,8 @@ export interface RuntimeFetch {
 export interface RuntimeHttp {
   /** Whether `shutdown` of a server waits for connections that have sent nothing yet. */
   readonly waitsForSilent: boolean;
+  /** Whether handlers are given the server itself, whose members they expect. */
+  readonly handlersGetServer: boolean;
   /** Why `serve` may not be called for this address; `null` if it may. */
   serveDenied(hostname: string, port: number): string | null;
   /** Whether `abort` of a server works after `shutdown`: in Deno it throws where nobody can catch it. */

@@ -213,6 +213,15 @@ export interface ConnectMptcpOptions {
   socketOptions?: SocketOptions;
 }
 
+/** How a server, a client or a proxy is shut down. */
+export interface ShutdownOptions {
+  /**
+   * Milliseconds that work under way has to finish; what is left is cut off.
+   * @default {Infinity}
+   */
+  timeout?: number;
+}
+
 /** A descriptor that a service manager has handed to this process. */
 export interface ListenFd {
   /** The descriptor. */

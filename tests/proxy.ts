@@ -106,7 +106,7 @@ export class TestProxy implements AsyncDisposable {
     return this.reports[count - 1]!;
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.proxy.close();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.proxy[Symbol.asyncDispose]();
   }
 }

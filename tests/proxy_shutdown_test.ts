@@ -48,7 +48,7 @@ test("shutdown resets what is left after the deadline", async () => {
   await client.write(bytesOf("x"));
   await readUpTo(client, 1);
   const reading = assertRejects(() => readToEnd(client), MptcpError);
-  assertEquals(await proxy.proxy.shutdown({ deadline: 100 }), 1);
+  assertEquals(await proxy.proxy.shutdown({ timeout: 100 }), 1);
   assertEquals((await reading).code, "ECONNRESET");
   assertEquals(proxy.reports.map(({ end }) => end), ["stopped"]);
   assertEquals(proxy.proxy.stats().active, 0);
@@ -78,7 +78,8 @@ test("closing the proxy while it connects, waits for a header or for room leaves
       await using proxy = new TestProxy({ back, ...options });
       const clients = await Promise.all([proxy.connect(), proxy.connect()]);
       while (proxy.proxy.stats().total === 0) await delay(5);
-      await proxy.proxy.close();
+      proxy.proxy.close();
+      await proxy.proxy.finished;
       for (const client of clients) client.close();
       assert(proxy.reports.length >= 1);
       assertEquals(new Set(proxy.reports.map(({ end }) => end)), new Set(["stopped"]));

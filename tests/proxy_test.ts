@@ -236,7 +236,7 @@ test("where the runtime's own TCP stands in, the proxy works as well", {
     using _idle = await proxy.connect();
     while (proxy.proxy.stats().active === 0) await delay(5);
     await delay(50);
-    await proxy.proxy.close();
+    proxy.proxy.close();
     assertEquals((await proxy.report(2)).end, "stopped");
   } finally {
     pretendUnsupported(before);

@@ -37,7 +37,7 @@ function inFrontOf(port: number, folder?: string): Reachable {
     port: proxy.fronts[0]!.addr.port,
     seen,
     ...(folder !== undefined && { folder }),
-    [Symbol.asyncDispose]: () => proxy.close(),
+    [Symbol.asyncDispose]: () => proxy[Symbol.asyncDispose](),
   };
 }
 

@@ -161,6 +161,7 @@ export const bunHttp: RuntimeHttp = {
   waitsForSilent: true,
   serveDenied,
   abortsAfterShutdown: true,
+  handlersGetServer: true,
   tellsCompletion: false,
   hidesTextType: true,
   showAddress,

@@ -170,6 +170,7 @@ export const denoHttp: RuntimeHttp = {
   waitsForSilent: false,
   serveDenied,
   abortsAfterShutdown: false,
+  handlersGetServer: false,
   tellsCompletion: true,
   hidesTextType: false,
   showAddress,

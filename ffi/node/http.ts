@@ -92,6 +92,7 @@ function nodeServerMissing(): string | null {
 export const nodeHttp: RuntimeHttp = {
   waitsForSilent: false,
   abortsAfterShutdown: true,
+  handlersGetServer: false,
   serveDenied,
   tellsCompletion: false,
   hidesTextType: false,

@@ -12,17 +12,13 @@ import { closedError, MptcpError } from "../error.ts";
 import { checkCommonOptions } from "../net/options.ts";
 import { runtimeFallback } from "../policy/fallback.ts";
 import { formatHostPort } from "../show.ts";
-import type { MptcpConn } from "../types.ts";
+import { toTimeout, within } from "../net/shutdown.ts";
+import type { MptcpConn, ShutdownOptions } from "../types.ts";
 import { ClientConnection } from "./client_connection.ts";
 import { LEAVE_TIMEOUT, type Remote } from "./relay.ts";
 import type { Dialer, Route } from "./route.ts";
 import { SocksRoute } from "./socks_route.ts";
-import type {
-  MptcpClient,
-  MptcpClientConnection,
-  MptcpClientOptions,
-  ShutdownOptions,
-} from "./types.ts";
+import type { MptcpClient, MptcpClientConnection, MptcpClientOptions } from "./types.ts";
 import { portOf, UnixRoute } from "./unix_route.ts";
 
 /** Closed connections that `connections` tells of. */
@@ -31,8 +27,8 @@ const CLOSED_LIMIT = 1000;
 /** Milliseconds without a byte after which an answer no longer keeps the process alive by itself. */
 const QUIET_INTERVAL = 100;
 
-/** Timers of more milliseconds would fire at once. */
-const LONGEST_TIMEOUT = 2 ** 31;
+/** Milliseconds without a byte after which a client that shuts down takes an answer for read. */
+const SILENCE = 1000;
 
 /**
  * Makes a client whose `fetch` goes over MPTCP where this kernel and the server speak it.
@@ -122,8 +118,6 @@ class Client implements MptcpClient {
   #closing: Promise<void> = Promise.resolve();
   readonly finished: Promise<void>;
   readonly #finish: () => void;
-  /** Called when the last request under way is answered. */
-  #onIdle: () => void = () => {};
   #isEnding = false;
   /** Requests whose answers have not begun. */
   #waiting = 0;
@@ -133,7 +127,11 @@ class Client implements MptcpClient {
   #failures: Failure[] = [];
   /** Runs while the connections keep the process alive. */
   #timer: ReturnType<typeof setInterval> | null = null;
-  #hadBytes = false;
+  /** Times that bytes have gone either way, and how many `#onQuiet` has seen. */
+  #moves = 0;
+  #seenMoves = 0;
+  /** Since when there have been no more moves. */
+  #silence = { moves: -1, since: 0 };
 
   constructor(options: MptcpClientOptions) {
     this.#options = options;
@@ -173,18 +171,29 @@ class Client implements MptcpClient {
     this.#closing = this.#route?.close() ?? this.#closing;
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#closing.then(this.#finish, this.#finish);
-    this.#onIdle();
   }
 
-  async shutdown({ timeout = Infinity }: ShutdownOptions = {}): Promise<void> {
+  async shutdown(options?: ShutdownOptions): Promise<void> {
+    const timeout = toTimeout(options);
     this.#isEnding = true;
-    if (this.#waiting > 0 && !this.#isClosed) {
-      const idle = new Promise<void>((resolve) => this.#onIdle = resolve);
-      const timer = timeout < LONGEST_TIMEOUT ? setTimeout(() => this.close(), timeout) : undefined;
-      await idle;
-      clearTimeout(timer);
+    this.#closeWhenSilent();
+    const timer = setInterval(() => this.#closeWhenSilent(), QUIET_INTERVAL);
+    try {
+      await within(timeout, this.finished, () => this.close());
+    } finally {
+      clearInterval(timer);
     }
-    await this[Symbol.asyncDispose]();
+  }
+
+  /** Nothing else tells when a body has been read: the runtime keeps the connection open. */
+  #closeWhenSilent(): void {
+    const isOpen = this.#connections.some(({ isOpen }) => isOpen);
+    if (this.#waiting === 0 && !isOpen) return this.close();
+    if (this.#waiting > 0 || this.#moves !== this.#silence.moves) {
+      this.#silence = { moves: this.#moves, since: performance.now() };
+    } else if (performance.now() - this.#silence.since >= SILENCE) {
+      this.close();
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -216,7 +225,6 @@ class Client implements MptcpClient {
 
   #end(): void {
     if (--this.#waiting > 0) return;
-    this.#onIdle();
     this.#failures = [];
     this.#dialing.abort(new DOMException("No request waits for the connection", "AbortError"));
     this.#dialing = new AbortController();
@@ -224,8 +232,8 @@ class Client implements MptcpClient {
 
   /** Answers keep the process alive by what they are read with, idle connections do not. */
   readonly #onQuiet = (): void => {
-    const isQuiet = this.#waiting === 0 && !this.#hadBytes;
-    this.#hadBytes = false;
+    const isQuiet = this.#waiting === 0 && this.#moves === this.#seenMoves;
+    this.#seenMoves = this.#moves;
     if (!isQuiet) return;
     clearInterval(this.#timer!);
     this.#timer = null;
@@ -240,7 +248,7 @@ class Client implements MptcpClient {
       this.#keep(connection);
       return {
         conn,
-        onBytes: () => this.#hadBytes = true,
+        onBytes: () => void this.#moves++,
         isAcceptable: () => this.#isAcceptable(connection, failures),
         onClose: (isBroken) => connection.remember(isBroken),
       };

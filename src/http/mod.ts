@@ -31,8 +31,8 @@ export type {
   ServeMptcpInfo,
   ServeMptcpOptions,
   ServeMptcpTls,
-  ShutdownOptions,
   UpgradeWebSocketOptions,
   WebSocketUpgrade,
 } from "./types.ts";
+export type { ShutdownOptions } from "../types.ts";
 export { upgradeWebSocket } from "./websocket.ts";

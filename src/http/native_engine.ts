@@ -53,28 +53,61 @@ export function startNative(job: Job): NativeEngine {
 function toEngine(fd: number, server: RuntimeServer, job: Job): NativeEngine {
   const { object, ref, unref } = server;
   const cut = Promise.withResolvers<null>();
-  let isEnding = false;
+  const finished = Promise.race([server.finished, cut.promise]);
+  let left: Descriptor[] | null = null;
+  const { port } = job.addr;
+  servers.set(port, (servers.get(port) ?? 0) + 1);
+  void finished.then(() => servers.set(port, servers.get(port)! - 1));
   return {
     name: "native",
     fd,
     server: object,
-    finished: Promise.race([server.finished, cut.promise]),
+    finished,
     shutdown() {
-      isEnding = true;
+      if (!runtimeHttp.abortsAfterShutdown) left = connectionsOf(job);
       server.shutdown();
       if (runtimeHttp.waitsForSilent && job.connections !== null) endSilent(job.connections);
     },
     abort() {
-      if (!isEnding || runtimeHttp.abortsAfterShutdown || job.connections === null) {
-        return server.abort();
-      }
-      for (const connection of job.connections.all()) libc().shutdown(connection, SHUT_RDWR);
+      if (left === null) return server.abort();
+      left.filter(isSame).forEach(end);
+      // The runtime waits for handlers, which may never answer.
       cut.resolve(null);
     },
     setTls,
     ref,
     unref,
   };
+}
+
+/** How many servers of this process there are on a port. */
+const servers = new Map<number, number>();
+
+/** A descriptor and what it was of: numbers get reused. */
+interface Descriptor {
+  readonly fd: number;
+  readonly inode: number | null;
+}
+
+/**
+ * The connections of a server. Where another one of this process shares the port, nothing tells whose
+ * a connection is: none then.
+ */
+function connectionsOf({ addr, connections }: Job): Descriptor[] {
+  if (connections === null || servers.get(addr.port) !== 1) return [];
+  return connections.all().map(identify);
+}
+
+function identify(fd: number): Descriptor {
+  return { fd, inode: socketInode(libc(), fd) };
+}
+
+function isSame({ fd, inode }: Descriptor): boolean {
+  return inode !== null && socketInode(libc(), fd) === inode;
+}
+
+function end({ fd }: Descriptor): void {
+  libc().shutdown(fd, SHUT_RDWR);
 }
 
 function setTls(): never {
@@ -91,15 +124,12 @@ function setTls(): never {
  * connection from being taken for a second. What comes later is another server's on the same port.
  */
 async function endSilent(connections: ConnectionTable): Promise<void> {
-  const silent = connections.all().filter(hasSentNothing)
-    .map((fd) => ({ fd, inode: socketInode(libc(), fd) }));
+  const silent = connections.all().filter(hasSentNothing).map(identify);
   if (silent.length === 0) return;
   // Whoever has just connected is about to send a request.
   await new Promise((resolve) => setTimeout(resolve, SILENCE).unref());
-  for (const { fd, inode } of silent) {
-    // Numbers get reused.
-    const isSame = inode !== null && socketInode(libc(), fd) === inode;
-    if (isSame && hasSentNothing(fd)) libc().shutdown(fd, SHUT_RDWR);
+  for (const connection of silent) {
+    if (isSame(connection) && hasSentNothing(connection.fd)) end(connection);
   }
 }
 
@@ -121,8 +151,8 @@ function serveOn({ hostname, port }: Address, job: Job): RuntimeServer {
   if (option !== undefined) throw new EngineRefusal(`the runtime's server has no ${option}`);
   const foreign = runtimeHttp.foreignTlsOption(tls);
   if (foreign !== null) throw new EngineRefusal(`the runtime's server takes no tls.${foreign}`);
-  const { remoteAddr: remoteOf } = runtimeHttp;
-  const context: ServeContext = { addr, connections, fallback, remoteOf, server: null };
+  const { remoteAddr: remoteOf, handlersGetServer: isServer } = runtimeHttp;
+  const context: ServeContext = { addr, connections, fallback, remoteOf, isServer, server: null };
   try {
     const server = runtimeHttp.serve({
       hostname,

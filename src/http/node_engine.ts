@@ -71,7 +71,8 @@ class NodeEngine implements Engine {
     this.#scheme = tls === null ? "http" : "https";
     this.#authority = formatHostPort(addr.hostname, addr.port);
     this.#node = runtimeHttp.nodeServer(this.#onRequest, this.#onConnection, tls);
-    this.#context = { addr, connections, fallback, remoteOf, server: this.#node.server };
+    const { server } = this.#node;
+    this.#context = { addr, connections, fallback, remoteOf, isServer: false, server };
     // Their server checks these only while it listens itself.
     this.#node.server.requestTimeout = this.#node.server.headersTimeout = 0;
     // Deno closes what a server keeps alive that does not listen, and this one never did.

@@ -11,7 +11,15 @@ import { isShortage, MptcpError } from "../error.ts";
 import { connectMptcp } from "../net/connect.ts";
 import { listenMptcp } from "../net/listen.ts";
 import { formatHostPort } from "../show.ts";
-import type { Fallback, MptcpConn, MptcpListener, NetAddr, Protocol } from "../types.ts";
+import { toTimeout, within } from "../net/shutdown.ts";
+import type {
+  Fallback,
+  MptcpConn,
+  MptcpListener,
+  NetAddr,
+  Protocol,
+  ShutdownOptions,
+} from "../types.ts";
 import { ConnectionTable } from "./connections.ts";
 import { type Engine, EngineRefusal, type Job } from "./engine.ts";
 import { GoneClients } from "./gone_clients.ts";
@@ -24,7 +32,6 @@ import type {
   ReloadOptions,
   ServeMptcpHandler,
   ServeMptcpOptions,
-  ShutdownOptions,
 } from "./types.ts";
 
 const DEFAULT_PORT = 8000;
@@ -32,9 +39,6 @@ const DEFAULT_PORT = 8000;
 /** How long a server that broke down rests before it listens anew, in milliseconds. */
 const SHORTEST_PAUSE = 10;
 const LONGEST_PAUSE = 1000;
-
-/** Timers of more milliseconds would fire at once. */
-const LONGEST_TIMEOUT = 2 ** 31;
 
 /** What is said where nobody else answers for an error, by Deno.serve too. */
 function internalServerError(error: unknown): Response {
@@ -121,13 +125,12 @@ export class Server implements MptcpServer {
     if (onError !== undefined) this.#onError = guard(onError);
   }
 
-  async shutdown({ timeout = Infinity }: ShutdownOptions = {}): Promise<void> {
+  async shutdown(options?: ShutdownOptions): Promise<void> {
+    const timeout = toTimeout(options);
     if (!this.#isOver) this.#engine.shutdown();
     this.#isOver = true;
     this.#goneClients?.hurry();
-    const timer = timeout < LONGEST_TIMEOUT ? setTimeout(() => this.close(), timeout) : undefined;
-    await this.finished;
-    clearTimeout(timer);
+    await within(timeout, this.finished, () => this.close());
   }
 
   close(): void {

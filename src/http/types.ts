@@ -11,6 +11,7 @@ import type {
   ListenMptcpOptions,
   NetAddr,
   Protocol,
+  ShutdownOptions,
   Subflow,
 } from "../types.ts";
 
@@ -23,7 +24,10 @@ export type ServeMptcpHandler = (
 /**
  * What a handler is told about the connection of its request. Nothing is asked of the kernel until
  * the handler does, and each answer is of that moment. It can be spread, and objects can be derived
- * from it; as JSON it is `remoteAddr`, `protocol` and `fallback`.
+ * from it; as JSON it is `remoteAddr`, `protocol` and `fallback`. A copy lacks `completed`.
+ *
+ * On Bun's native engine it has the members of `Bun.Server` too, as `upgrade` and `requestIP`, so that
+ * handlers that were written for `Bun.serve` work as they are.
  */
 export interface ServeMptcpInfo {
   /** The other end. */
@@ -40,8 +44,9 @@ export interface ServeMptcpInfo {
   /** The paths in use. A TCP connection is one subflow; one that is gone has none. */
   subflows(): Subflow[];
   /**
-   * Resolves when the answer has been sent, as far as the runtime's server tells; rejects when the
-   * client is gone before.
+   * Settles when the answer has been sent. It rejects when the client left before that, but not with
+   * `Deno.serve`, which does not tell. Nobody has to handle the rejection. In Bun ask for it before the
+   * handler gives its answer; the answer is then sent in chunks.
    */
   readonly completed: Promise<void>;
   /**
@@ -69,15 +74,6 @@ export interface ServeMptcpTls {
   key: string;
   /** Further options of the server that does the work. */
   [option: string]: unknown;
-}
-
-/** How long a shutdown may take. */
-export interface ShutdownOptions {
-  /**
-   * Milliseconds after which what is still open is closed.
-   * @default {Infinity}
-   */
-  timeout?: number;
 }
 
 /** What `serveMptcp` takes: what `listenMptcp` takes, and what `Deno.serve` takes. */
@@ -190,11 +186,15 @@ export interface MptcpServer extends AsyncDisposable {
   close(): void;
   /**
    * Takes no more connections, lets running requests finish, and resolves when they have, or when
-   * `timeout` has cut them off.
+   * `timeout` has cut them off. Disposing of the server does the same, without a time limit.
+   *
+   * With `Deno.serve`, `timeout` cuts nothing off when another server of this process shares the port.
    *
    * Over MPTCP a client that has ended its stream and takes nothing more of its answer is cut off after
    * 2 seconds; after 10 seconds while the server is not shutting down. The kernel does not report that
    * such a client has closed its socket.
+   *
+   * @throws {RangeError} when `timeout` is not at least 0.
    */
   shutdown(options?: ShutdownOptions): Promise<void>;
   /** Makes the server keep the process alive: how it begins. */
@@ -270,7 +270,12 @@ export interface MptcpClient extends AsyncDisposable {
   connections(): MptcpClientConnection[];
   /** Closes every connection at once; requests under way fail. */
   close(): void;
-  /** Takes no more requests, and closes when those under way are answered, or after `timeout`. */
+  /**
+   * Takes no more requests, lets those under way finish, and closes the connections. A request is under
+   * way until its answer has begun and no connection has carried anything for a second.
+   *
+   * @throws {RangeError} when `timeout` is not at least 0.
+   */
   shutdown(options?: ShutdownOptions): Promise<void>;
   /** Resolves when the client is closed. */
   readonly finished: Promise<void>;

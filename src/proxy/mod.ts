@@ -27,7 +27,7 @@ export type {
   ProxyHeaderVersion,
   ProxyMptcpOptions,
   ProxyReport,
-  ProxyShutdownOptions,
   ProxySide,
   ProxyStats,
 } from "./types.ts";
+export type { ShutdownOptions } from "../types.ts";

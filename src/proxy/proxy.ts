@@ -4,10 +4,11 @@
  * @module
  */
 
-import { clearTimeout, nextTurn, setTimeout } from "../../ffi/event_loop.ts";
+import { nextTurn, setTimeout } from "../../ffi/event_loop.ts";
 import { isShortage, MptcpError } from "../error.ts";
 import { formatHostPort } from "../show.ts";
-import type { MptcpConn, MptcpListener } from "../types.ts";
+import { toTimeout, within } from "../net/shutdown.ts";
+import type { MptcpConn, MptcpListener, ShutdownOptions } from "../types.ts";
 import { type Backend, Backends } from "./backends.ts";
 import { listenOnAll } from "./fronts.ts";
 import { type CheckedProxyOptions, checkProxyOptions } from "./options.ts";
@@ -18,7 +19,6 @@ import type {
   ProxyEnd,
   ProxyFront,
   ProxyMptcpOptions,
-  ProxyShutdownOptions,
   ProxyStats,
 } from "./types.ts";
 
@@ -143,27 +143,26 @@ class Proxy implements MptcpProxy {
     return [...this.#sessions.keys()].map((session) => session.snapshot());
   }
 
-  async shutdown({ deadline = Infinity }: ProxyShutdownOptions = {}): Promise<number> {
+  async shutdown(options?: ShutdownOptions): Promise<number> {
+    const timeout = toTimeout(options);
     for (let i = 0; i < LAST_ROUNDS; i++) await new Promise<void>(nextTurn);
     this.#stopListening();
     let cut = 0;
-    const timer = deadline === Infinity ? undefined : setTimeout(() => {
+    await within(timeout, this.finished, () => {
       cut = this.#sessions.size;
-      this.#stopAll(`The proxy was shut down, and ${deadline} ms were over`);
-    }, deadline);
-    await this.finished;
-    clearTimeout(timer);
+      this.#stopAll(`The proxy was shut down, and ${timeout} ms were over`);
+    });
     return cut;
   }
 
-  close(): Promise<void> {
+  close(): void {
     this.#stopListening();
     this.#stopAll("The proxy was closed");
-    return this.finished;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+    this.close();
+    return this.finished;
   }
 
   async #run(): Promise<void> {
@@ -258,7 +257,7 @@ class Proxy implements MptcpProxy {
   /** Closes when the signal is aborted. */
   #follow(signal: AbortSignal | undefined): void {
     if (signal === undefined) return;
-    const close = () => void this.close();
+    const close = () => this.close();
     if (signal.aborted) return close();
     signal.addEventListener("abort", close, { once: true });
     this.finished.then(() => signal.removeEventListener("abort", close));

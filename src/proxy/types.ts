@@ -10,6 +10,7 @@ import type {
   ListenMptcpOptions,
   NetAddr,
   Protocol,
+  ShutdownOptions,
   SocketOptions,
 } from "../types.ts";
 
@@ -218,16 +219,10 @@ export interface ProxyStats {
   readonly backends: readonly ProxyBackend[];
 }
 
-/** How a proxy is shut down. */
-export interface ProxyShutdownOptions {
-  /**
-   * Milliseconds that connections have to finish; those left are reset.
-   * @default {Infinity}
-   */
-  deadline?: number;
-}
-
-/** A proxy that listens. Disposing of it closes it. */
+/**
+ * A proxy that listens. Disposing of it closes it at once: its connections have no end that could be
+ * waited for.
+ */
 export interface MptcpProxy extends AsyncDisposable {
   /** Where it listens, in the order of the addresses and ports. */
   readonly fronts: readonly ProxyFront[];
@@ -239,11 +234,12 @@ export interface MptcpProxy extends AsyncDisposable {
   connections(): ProxyConnection[];
   /**
    * Takes the connections that wait in the backlog, stops listening, lets connections finish, and
-   * resolves when they have.
+   * resolves when they have, or were reset because `timeout` had passed.
    *
-   * @returns How many connections were cut off because the deadline had passed.
+   * @returns How many connections were reset.
+   * @throws {RangeError} when `timeout` is not at least 0.
    */
-  shutdown(options?: ProxyShutdownOptions): Promise<number>;
-  /** Stops listening and resets the connections; resolves when the proxy has ended. */
-  close(): Promise<void>;
+  shutdown(options?: ShutdownOptions): Promise<number>;
+  /** Stops listening and resets the connections. `finished` resolves when that is done. */
+  close(): void;
 }

@@ -110,7 +110,8 @@ async function runProxy(options: ProxyCommandOptions, terminal: Terminal): Promi
     if (!terminal.signal.aborted) await once(terminal.signal, "abort");
     return await drain(proxy, options, log, String(terminal.signal.reason));
   } finally {
-    await proxy.close();
+    proxy.close();
+    await proxy.finished;
   }
 }
 
@@ -121,7 +122,7 @@ async function drain(
   signal: string,
 ): Promise<number> {
   log.print({ event: "draining", signal, active: proxy.stats().active });
-  const cut = await proxy.shutdown(drainTimeout === undefined ? {} : { deadline: drainTimeout });
+  const cut = await proxy.shutdown(drainTimeout === undefined ? {} : { timeout: drainTimeout });
   log.print({ event: "stopped", cut });
   return cut > 0 ? CUT_OFF : 0;
 }

@@ -41,11 +41,12 @@ export async function proxying(simulation: Simulation): Promise<void> {
   );
   if (random.percent(20)) {
     await simulation.world.delay(random.int(0, 30));
-    if (random.percent(50)) await proxy.close();
-    else await proxy.shutdown({ deadline: random.int(0, 50) });
+    if (random.percent(50)) proxy.close();
+    else await proxy.shutdown({ timeout: random.int(0, 50) });
   }
   const outcomes = await Promise.all(clients);
-  await proxy.close();
+  proxy.close();
+  await proxy.finished;
   backend.close();
   await serving.finish();
   check(simulation, proxy, reports, outcomes, serving.outcomes);
