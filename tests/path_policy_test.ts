@@ -224,6 +224,25 @@ test("a receiver to whom nothing comes any more asks for a further path until th
   assert(simulation.isBackup(1), JSON.stringify(simulation.log.slice(-2)));
 });
 
+test("a sender that has nothing more to send asks for no further path", () => {
+  const simulation = simulate({ rate: 2 * MBIT });
+  simulation.run(3000);
+  const before = simulation.log.length;
+  simulation.bulk = 0;
+  simulation.run(5000);
+  assertEquals(simulation.log.slice(before), []);
+});
+
+test("a receiver whose transfer is over asks for no further path", () => {
+  const simulation = simulate({ rate: 2 * MBIT });
+  simulation.receives = true;
+  simulation.run(3000);
+  const before = simulation.log.length;
+  simulation.bulk = 0;
+  simulation.run(5000);
+  assertEquals(simulation.log.slice(before), []);
+});
+
 test("what a path has carried is remembered for the next transfer", () => {
   const simulation = simulate({ rate: 25 * MBIT });
   simulation.run(3000);

@@ -43,6 +43,7 @@ const LONG_WINDOW = 1500;
 const RECOVERY_LIMIT = 5000;
 /** For how long after it moved much a transfer that stopped is worth a rescue. */
 const RESCUE = 1000;
+const RESCUE_LIMIT = 4000;
 /** What takes longer than this to arrive is stuck. */
 const STUCK = 300;
 /** A transfer that still grows then is tried as it is. */
@@ -144,7 +145,10 @@ export class AdaptivePolicy implements PathPolicy {
   #alone = 0;
   #slowSince: number | null = null;
   #movedAt = 0;
-  #moved = -1;
+  #acked = 0;
+  #received = 0;
+  /** Whether this end receives more than it sends. */
+  #receives = false;
 
   constructor(options: Partial<AdaptiveOptions> = {}) {
     this.#options = { ...DEFAULTS, ...options };
@@ -158,11 +162,12 @@ export class AdaptivePolicy implements PathPolicy {
   decide(sample: PolicySample): PolicyAnswer {
     const { at, paths, bulk, connections } = sample;
     this.#history.add(at, paths);
-    const moved = paths.reduce((sum, path) => sum + movedBy(path), 0);
-    if (moved !== this.#moved) [this.#moved, this.#movedAt] = [moved, at];
+    this.#note(at, paths);
     if (bulk > 0) this.#busyAt = at;
     const pause = paths.some(({ subflows }) => subflows > 0) ? PAUSE : 0;
-    if (bulk === 0 && at - this.#busyAt >= pause && this.#phase !== "test") {
+    const isRescue = this.#trial?.isRescue && connections.length > 0 &&
+      at - this.#trial.began < RESCUE_LIMIT;
+    if (bulk === 0 && at - this.#busyAt >= pause && this.#phase !== "test" && !isRescue) {
       return this.#rest(sample);
     }
     if (bulk > 0 && connections.some((token) => !this.#connections.includes(token))) {
@@ -182,6 +187,17 @@ export class AdaptivePolicy implements PathPolicy {
       default:
         return this.#ramp(sample);
     }
+  }
+
+  /** Notes when something moved last, and in which direction. */
+  #note(at: number, paths: readonly PathSample[]): void {
+    const [acked, received] = paths.reduce(
+      ([acked, received], path) => [acked + path.acked, received + path.received],
+      [0, 0],
+    );
+    if (acked === this.#acked && received === this.#received) return;
+    this.#receives = received - this.#received > acked - this.#acked;
+    [this.#acked, this.#received, this.#movedAt] = [acked, received, at];
   }
 
   /** More connections than before: what was measured says nothing about them. */
@@ -589,7 +605,8 @@ export class AdaptivePolicy implements PathPolicy {
     spare: readonly PathSample[],
     stall: number,
   ): PolicyAnswer | null {
-    const isReceiver = !paths.some((path) => outstandingOf(path) > 0);
+    const isReceiver = this.#receives && this.#connections.length > 0 &&
+      !paths.some((path) => outstandingOf(path) > 0);
     const [best] = spare.toSorted((a, b) => (a.minRtt ?? 0) - (b.minRtt ?? 0));
     if (!isReceiver || best === undefined || at - this.#busyAt > RESCUE) return null;
     this.#phase = "trial";

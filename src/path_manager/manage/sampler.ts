@@ -34,7 +34,7 @@ const WINDOW = 80;
 /** Bytes in a millisecond below which nothing is worth a second path: 1 Mbit/s. */
 const BULK_RATE = 125;
 /** After how many windows without much data a connection is no more watched. */
-const PATIENCE = 6;
+const PATIENCE = 25;
 
 /** Sums over the subflows of a path. */
 interface Totals {
