@@ -9,6 +9,7 @@
  */
 
 import { randomBytes } from "node:crypto";
+import { clearTimeout, setTimeout } from "../../ffi/event_loop.ts";
 import type { ClientTlsOptions, RuntimeFetch } from "../../ffi/http.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
 import { formatIp } from "../../ffi/linux/sockaddr.ts";
@@ -34,6 +35,11 @@ const REPLIES: Readonly<Record<string, number>> = {
   EHOSTUNREACH: 4,
   ECONNREFUSED: 5,
 };
+/** How long a connection may take to give the password, in milliseconds. */
+const GREETING_TIMEOUT = 2000;
+/** Connections without the password: a further one ends the oldest, which is none of `fetch`. */
+const MAX_STRANGERS = 32;
+
 const SUCCEEDED = 0;
 const FAILED = 1;
 
@@ -46,6 +52,8 @@ export class SocksRoute implements Route {
   readonly #relays = new Relays();
   readonly #password = randomBytes(24).toString("base64url");
   readonly #listener: LocalListener;
+  /** Connections that have not given the password yet, the oldest first. */
+  readonly #strangers = new Set<Stream>();
   readonly #runtime: RuntimeFetch;
 
   constructor(dialer: Dialer, tls: ClientTlsOptions) {
@@ -73,12 +81,14 @@ export class SocksRoute implements Route {
   close(): Promise<void> {
     this.#runtime.close();
     this.#listener.close();
+    for (const stranger of this.#strangers) stranger.close();
+    this.#strangers.clear();
     return this.#relays.close();
   }
 
   async #serve(local: Stream): Promise<void> {
     try {
-      await this.#authenticate(local);
+      await this.#admit(local);
       const { hostname, port } = await readTarget(local);
       const remote = await this.#dial(local, hostname, port);
       await this.#relays.run(local, remote);
@@ -86,6 +96,30 @@ export class SocksRoute implements Route {
       // `fetch` learns it by the connection's end, and the client keeps why.
     }
     if (local.fd >= 0) local.close();
+  }
+
+  /** Lets in who has the password. Anybody else takes little, and not for long. */
+  async #admit(local: Stream): Promise<void> {
+    // What `fetch` waits for keeps the process alive by the listener.
+    local.setRef(false);
+    if (this.#strangers.size >= MAX_STRANGERS) {
+      const [oldest] = this.#strangers;
+      this.#dismiss(oldest!);
+    }
+    this.#strangers.add(local);
+    const timer = setTimeout(() => this.#dismiss(local), GREETING_TIMEOUT).unref();
+    try {
+      await this.#authenticate(local);
+    } finally {
+      clearTimeout(timer);
+      this.#strangers.delete(local);
+    }
+    local.setRef(true);
+  }
+
+  #dismiss(stranger: Stream): void {
+    this.#strangers.delete(stranger);
+    if (stranger.fd >= 0) stranger.close();
   }
 
   async #authenticate(local: Stream): Promise<void> {
