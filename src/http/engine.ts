@@ -41,8 +41,8 @@ export interface Engine {
   shutdown(): void;
   /** Closes everything. */
   abort(): void;
-  /** Has new connections get another certificate. */
-  setTls(tls: TlsOptions): void;
+  /** Has new connections get another certificate; `null` where it takes another server to do that. */
+  readonly setTls: ((tls: TlsOptions) => void) | null;
   ref(): void;
   unref(): void;
 }

@@ -13,7 +13,6 @@ import { runtimeHttp } from "../../ffi/runtime_http.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { readMptcpInfo, wireProtocol } from "../kernel/info.ts";
 import { readTcpInfo } from "../kernel/tcp_info.ts";
-import { MptcpError } from "../error.ts";
 import type { ConnectionTable } from "./connections.ts";
 import { type Engine, EngineRefusal, type Job } from "./engine.ts";
 import { AnswerCompletion, followed } from "./completion.ts";
@@ -55,9 +54,8 @@ function toEngine(fd: number, server: RuntimeServer, job: Job): NativeEngine {
   const cut = Promise.withResolvers<null>();
   const finished = Promise.race([server.finished, cut.promise]);
   let left: Descriptor[] | null = null;
-  const { port } = job.addr;
-  servers.set(port, (servers.get(port) ?? 0) + 1);
-  void finished.then(() => servers.set(port, servers.get(port)! - 1));
+  const forget = remember(job);
+  void finished.then(forget);
   return {
     name: "native",
     fd,
@@ -74,14 +72,26 @@ function toEngine(fd: number, server: RuntimeServer, job: Job): NativeEngine {
       // The runtime waits for handlers, which may never answer.
       cut.resolve(null);
     },
-    setTls,
+    setTls: null,
     ref,
     unref,
   };
 }
 
-/** How many servers of this process there are on a port. */
-const servers = new Map<number, number>();
+/** The servers of this process by their ports. One that replaces its certificate has several engines. */
+const servers = new Map<number, ConnectionTable[]>();
+
+/** Notes an engine until the function that is given back is called. */
+function remember({ addr: { port }, connections }: Job): () => void {
+  if (connections === null) return () => {};
+  const tables = servers.get(port) ?? [];
+  tables.push(connections);
+  servers.set(port, tables);
+  return () => {
+    tables.splice(tables.indexOf(connections), 1);
+    if (tables.length === 0) servers.delete(port);
+  };
+}
 
 /** A descriptor and what it was of: numbers get reused. */
 interface Descriptor {
@@ -94,7 +104,9 @@ interface Descriptor {
  * a connection is: none then.
  */
 function connectionsOf({ addr, connections }: Job): Descriptor[] {
-  if (connections === null || servers.get(addr.port) !== 1) return [];
+  if (connections === null) return [];
+  const isAlone = servers.get(addr.port)?.every((table) => table === connections) ?? true;
+  if (!isAlone) return [];
   return connections.all().map(identify);
 }
 
@@ -108,14 +120,6 @@ function isSame({ fd, inode }: Descriptor): boolean {
 
 function end({ fd }: Descriptor): void {
   libc().shutdown(fd, SHUT_RDWR);
-}
-
-function setTls(): never {
-  throw new MptcpError(
-    "The runtime's own server cannot change its certificate while it runs. " +
-      'Use engine: "node", or start another server with reusePort and shut this one down',
-    { code: "ERR_UNSUPPORTED" },
-  );
 }
 
 /**

@@ -106,9 +106,7 @@ class NodeEngine implements Engine {
     for (const socket of this.#accepted) socket.destroy();
   }
 
-  setTls(tls: TlsOptions): void {
-    this.#node.setTls(tls);
-  }
+  setTls = (tls: TlsOptions): void => this.#node.setTls(tls);
 
   ref(): void {
     this.#listener.ref();

@@ -154,16 +154,16 @@ function onErrorOf({ onError, error }: Readonly<Record<string, unknown>>): Serve
 
 function tlsOf({ cert, key, tls }: Readonly<Record<string, unknown>>): TlsOptions | null {
   if (tls === undefined) {
-    return cert === undefined && key === undefined ? null : pair({ cert, key });
+    return cert === undefined && key === undefined ? null : toTls({ cert, key });
   }
   if (cert !== undefined || key !== undefined) {
     throw new TypeError("Invalid tls: cert and key are given beside it");
   }
-  return pair(tls);
+  return toTls(tls);
 }
 
 /** A certificate and its key: without both there would be no HTTPS, and nobody would be told. */
-function pair(tls: unknown): TlsOptions {
+export function toTls(tls: unknown): TlsOptions {
   if (typeof tls !== "object" || tls === null || Array.isArray(tls)) {
     throw new TypeError(`Invalid tls: expected an object with cert and key, got ${show(tls)}`);
   }

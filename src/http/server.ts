@@ -5,9 +5,10 @@
  */
 
 import { PROBE_TIMEOUT, probeAccept } from "../../ffi/guest/accept_probe.ts";
+import type { TlsOptions } from "../../ffi/http.ts";
 import { F_DUPFD_CLOEXEC } from "../../ffi/linux/abi.ts";
 import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
-import { isShortage, MptcpError } from "../error.ts";
+import { check, isShortage, MptcpError } from "../error.ts";
 import { connectMptcp } from "../net/connect.ts";
 import { listenMptcp } from "../net/listen.ts";
 import { formatHostPort } from "../show.ts";
@@ -25,7 +26,7 @@ import { type Engine, EngineRefusal, type Job } from "./engine.ts";
 import { GoneClients } from "./gone_clients.ts";
 import { type NativeEngine, startNative } from "./native_engine.ts";
 import { startNode } from "./node_engine.ts";
-import type { ServeRequest } from "./serve_options.ts";
+import { type ServeRequest, toTls } from "./serve_options.ts";
 import type {
   MptcpServer,
   MptcpServerEngine,
@@ -66,7 +67,9 @@ export class Server implements MptcpServer {
   readonly protocol: Protocol;
   readonly fallback: Fallback | null;
   readonly finished: Promise<void>;
-  readonly #job: Job;
+  #job: Job;
+  /** Engines that finish what they have accepted. */
+  readonly #retired = new Set<Engine>();
   readonly #goneClients: GoneClients | null;
   #engine: Engine;
   #detail: string | null = null;
@@ -120,7 +123,7 @@ export class Server implements MptcpServer {
   }
 
   reload({ handler, onError, tls }: ReloadOptions): void {
-    if (tls !== undefined) this.#engine.setTls({ ...tls });
+    if (tls !== undefined) this.#setTls(toTls(tls));
     if (handler !== undefined) this.#handler = handler;
     if (onError !== undefined) this.#onError = guard(onError);
   }
@@ -135,7 +138,43 @@ export class Server implements MptcpServer {
 
   close(): void {
     this.#isOver = true;
+    for (const engine of this.#retired) engine.abort();
     this.#engine.abort();
+  }
+
+  #setTls(tls: TlsOptions): void {
+    if (this.#job.tls === null) {
+      throw new TypeError("Invalid tls: this server speaks HTTP, and cannot change to HTTPS");
+    }
+    if (this.#isOver) throw new TypeError("Invalid tls: this server has been shut down");
+    const { setTls } = this.#engine;
+    if (setTls === null) this.#succeed({ ...this.#job, tls });
+    else setTls(tls);
+    this.#job = { ...this.#job, tls };
+  }
+
+  /** Has another native engine accept from here on. The one before finishes what it has accepted. */
+  #succeed(job: Job): void {
+    const last = this.#engine as NativeEngine;
+    if (last.fd < 0) {
+      throw new MptcpError(
+        "reload: the runtime's own TCP cannot change its certificate while it listens",
+        { code: "ERR_UNSUPPORTED" },
+      );
+    }
+    const fd = check("fcntl", libc().fcntl(last.fd, F_DUPFD_CLOEXEC, 0), { operation: "reload" });
+    try {
+      this.#engine = startNative({ ...job, fd });
+    } catch (error) {
+      discard(fd);
+      throw error instanceof EngineRefusal
+        ? new MptcpError(`reload: ${error.message}`, { code: "ERR_HTTP_ENGINE" })
+        : error;
+    }
+    if (!this.#refed) this.#engine.unref();
+    this.#retired.add(last);
+    void last.finished.then(() => this.#retired.delete(last));
+    last.shutdown();
   }
 
   /** Aborts when the signal does. */
@@ -181,15 +220,20 @@ export class Server implements MptcpServer {
   /** To the end of the server, and of each engine that had to take over. */
   async #run(): Promise<void> {
     const first = this.#engine;
-    if (
-      first.name === "native" && this.#job.fd >= 0 && !await this.#accepts(first as NativeEngine)
-    ) {
+    const isSilent = first.name === "native" && this.#job.fd >= 0 &&
+      !await this.#accepts(first as NativeEngine);
+    if (isSilent && this.#engine === first) {
       this.#replace();
       await first.finished;
     }
     for (;;) {
-      const failure = await this.#engine.finished;
-      if (failure === null || this.#isOver) return;
+      const engine = this.#engine;
+      const failure = await engine.finished;
+      if (engine !== this.#engine) continue;
+      if (failure === null || this.#isOver) {
+        await Promise.all([...this.#retired].map(({ finished }) => finished));
+        return;
+      }
       console.error(failure);
       await this.#revive(failure);
     }

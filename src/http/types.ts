@@ -145,7 +145,7 @@ export interface ReloadOptions {
   handler?: ServeMptcpHandler;
   /** Answers for a handler that threw. */
   onError?: (error: unknown) => Response | Promise<Response>;
-  /** The certificate of new connections. The node engine's alone. */
+  /** The certificate of new connections. */
   tls?: ServeMptcpTls;
 }
 
@@ -177,9 +177,12 @@ export interface MptcpServer extends AsyncDisposable {
   readonly finished: Promise<void>;
   /**
    * Replaces the handler, `onError` or the certificate while the server runs: requests that come from
-   * then on get the new ones.
+   * then on get the new handlers, and connections the new certificate. Those that are open keep theirs;
+   * on the native engine they are closed once their requests are answered, and `server` is another
+   * object.
    *
-   * @throws {MptcpError} code "ERR_UNSUPPORTED" for `tls` on the native engine.
+   * @throws {TypeError} when `tls` has no certificate and key, or the server speaks HTTP.
+   * @throws {MptcpError} code "ERR_HTTP_ENGINE" when the runtime's server cannot be started again.
    */
   reload(options: ReloadOptions): void;
   /** Closes the server and all its connections at once; running requests are cut off. */
