@@ -1,12 +1,14 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
-import { readdirSync, writeFileSync } from "node:fs";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { spawnSync } from "node:child_process";
-import { connectMptcp } from "../mod.ts";
+import { absoluteLinks, withRepository } from "../.ci/absolute_links.ts";
+import { connectMptcp, mptcpSupport } from "../mod.ts";
 import { VERSION } from "../src/cli/version.ts";
+import { linksOf, outputsOf, pageText, snippetsOf } from "./documents.ts";
 import { test } from "./harness.ts";
-import { LineProcess, missingProgram, ROOT } from "./processes.ts";
+import { LineProcess, missingProgram, ROOT, runToEnd } from "./processes.ts";
 import { bytesOf, delay, readUpTo } from "./sockets.ts";
 import { temporaryFolder } from "./temporary.ts";
 
@@ -130,6 +132,109 @@ function checkOnNode(project: string): void {
   if (!isOld) assertEquals(run(node, ["echo.ts"], project), "packed true\n");
 }
 
+let packed: string | null = null;
+
+/** The path of the packed tarball; packed once, and removed when the process ends. */
+function tarballPath(): string {
+  if (packed !== null) return packed;
+  const folder = temporaryFolder();
+  process.once("exit", () => folder[Symbol.dispose]());
+  run("npm", ["pack", "--pack-destination", folder.path], ROOT);
+  return packed = folder.at(readdirSync(folder.path).find((name) => name.endsWith(".tgz"))!);
+}
+
+/** How the README starts its programs, on each runtime. */
+const STARTS: Readonly<Record<string, (file: string) => string[]>> = {
+  bun: (file) => [process.execPath, file],
+  deno: (file) => {
+    const net = ["http.ts", "fetch.ts"].includes(file) ? ["--allow-net"] : [];
+    return ["deno", "run", "--quiet", "--allow-ffi", ...net, file];
+  },
+};
+
+/** Waits until a command ends well, and gives what it printed. */
+async function eventually(command: string[], cwd: string): Promise<string> {
+  for (let tries = 0;; tries++) {
+    const { status, stdout, stderr } = await runToEnd(command, { cwd });
+    if (status === 0) return stdout;
+    assert(tries < 100 && /ECONNREFUSED|refused/.test(stderr), stderr);
+    await delay(50);
+  }
+}
+
+test("from an empty folder, the README's programs print what it shows, on Bun and on Deno", {
+  only,
+  skip: missingProgram("npm") ?? missingProgram("deno") ?? mptcpSupport().fallback?.detail ?? null,
+  timeout: 240_000,
+}, async () => {
+  const readme = pageText("README.md");
+  const printed = outputsOf(readme);
+  using folder = temporaryFolder();
+  for (const [name, start] of Object.entries(STARTS)) {
+    const project = folder.at(name);
+    mkdirSync(project);
+    run(
+      "npm",
+      ["install", "--silent", "--no-audit", "--no-fund", "--offline", tarballPath()],
+      project,
+    );
+    for (const { file, text } of snippetsOf(readme)) {
+      if (file !== null) writeFileSync(join(project, file), text);
+    }
+    await using server = new LineProcess(start("server.ts"), "", project);
+    assertEquals(await eventually(start("client.ts"), project), printed.get("client.ts"));
+    assertEquals(await server.nextLine() + "\n", printed.get("server.ts"));
+    await using _http = new LineProcess(start("http.ts"), "", project);
+    assertEquals(
+      (await eventually(start("fetch.ts"), project)).trimEnd() + "\n",
+      printed.get("fetch.ts"),
+    );
+    await server.kill();
+  }
+});
+
+test("the tarball has the changes and the licence, and the program's code once", {
+  only,
+  skip: missingProgram("npm"),
+  timeout: 120_000,
+}, () => {
+  const files = run("tar", ["tzf", tarballPath()], ROOT).trim().split("\n");
+  for (const name of ["README.md", "LICENSE", "CHANGELOG.md", "dist/cli.js"]) {
+    assert(files.includes(`package/${name}`), name);
+  }
+  assertEquals(files.filter((name) => name.includes("/src/cli/")), [
+    "package/dist/src/cli/mod.d.ts",
+  ]);
+});
+
+test("a release has absolute links, and says where its repository is", () => {
+  const readme = absoluteLinks(pageText("README.md"), "https://example.org/owner/name", "v1.2.3");
+  assertEquals(linksOf(readme).filter((link) => !/^(https:|#)/.test(link)), []);
+  assertStringIncludes(readme, "(https://example.org/owner/name/raw/v1.2.3/docs/plots/cut.svg)");
+  const text = readFileSync(`${ROOT}package.json`, "utf8");
+  const project = JSON.parse(withRepository(text, "https://example.org/owner/name"));
+  assertEquals(project.repository.url, "git+https://example.org/owner/name.git");
+});
+
+test("deno task demo downloads the standard library alone", {
+  only,
+  skip: missingProgram("deno"),
+}, () => {
+  const { tasks } = JSON.parse(readFileSync(`${ROOT}deno.json`, "utf8"));
+  assertEquals(
+    tasks.demo.command,
+    "DENO_NO_PACKAGE_JSON=1 deno run -A --no-lock bench/demo.ts",
+  );
+  const { modules } = JSON.parse(run("deno", ["info", "--json", "bench/demo.ts"], ROOT)) as {
+    modules: { specifier: string }[];
+  };
+  const packages = modules.flatMap(({ specifier }) =>
+    /^npm:\/?([^@/]+)/.exec(specifier)?.[1] ?? []
+  );
+  // `bun` names the module of the runtime, which Deno does not load.
+  assertEquals(new Set(packages).difference(new Set(["bun"])), new Set(["deno-std"]));
+});
+
 test("the packed tarball installs into an empty folder, runs, and fits every project's types", {
   only,
   skip: missingProgram("npm"),
@@ -137,11 +242,9 @@ test("the packed tarball installs into an empty folder, runs, and fits every pro
 }, () => {
   using folder = temporaryFolder();
   const project = folder.at("project");
-  run("npm", ["pack", "--pack-destination", folder.path], ROOT);
-  const tarball = readdirSync(folder.path).find((name) => name.endsWith(".tgz"))!;
   run("mkdir", [project], folder.path);
   writeFileSync(join(project, "package.json"), '{ "name": "user", "type": "module" }');
-  run(process.execPath, ["add", folder.at(tarball)], project);
+  run(process.execPath, ["add", tarballPath()], project);
   writeFileSync(join(project, "echo.ts"), ECHO);
   assertEquals(run(process.execPath, ["echo.ts"], project), "packed true\n");
   checkOnNode(project);

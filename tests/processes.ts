@@ -71,9 +71,9 @@ export class LineProcess implements AsyncDisposable {
   readonly #lines: AsyncIterator<string>;
   readonly #exited: Promise<unknown[]>;
 
-  /** Starts `command`, with a text on its standard input. */
-  constructor([command, ...args]: string[], input = "") {
-    this.#child = spawn(command!, args, { cwd: ROOT, stdio: ["pipe", "pipe", "inherit"] });
+  /** Starts `command`, with a text on its standard input, in the checkout's top folder or another. */
+  constructor([command, ...args]: string[], input = "", cwd: string = ROOT) {
+    this.#child = spawn(command!, args, { cwd, stdio: ["pipe", "pipe", "inherit"] });
     this.#child.stdin!.end(input);
     this.#exited = once(this.#child, "exit");
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
@@ -142,15 +142,17 @@ export interface RunOptions {
   input?: string | Uint8Array;
   /** Beside the environment of this process. */
   env?: Record<string, string>;
+  /** Where it runs: the checkout's top folder by default. */
+  cwd?: string;
 }
 
-/** Runs a command to its end, from the checkout's top folder, whatever its status. */
+/** Runs a command to its end, whatever its status. */
 export async function runToEnd(
   [program, ...args]: readonly string[],
-  { input = "", env }: RunOptions = {},
+  { input = "", env, cwd = ROOT }: RunOptions = {},
 ): Promise<Finished> {
   const started = performance.now();
-  const child = spawn(program!, args, { cwd: ROOT, env: { ...process.env, ...env } });
+  const child = spawn(program!, args, { cwd, env: { ...process.env, ...env } });
   // It may end without reading all.
   child.stdin.on("error", () => {});
   child.stdin.end(input);

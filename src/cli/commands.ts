@@ -14,6 +14,7 @@ import { endpoint } from "./endpoint/command.ts";
 import { get } from "./get/command.ts";
 import { limits } from "./limits/command.ts";
 import { listen } from "./netcat/listen.ts";
+import { manOf } from "./man/command.ts";
 import { monitor } from "./monitor/command.ts";
 import { paths } from "./paths/command.ts";
 import { proxyCommand } from "./proxy/command.ts";
@@ -53,5 +54,6 @@ There is no command that runs other programs over MPTCP: "mptcpize run PROGRAM" 
     paths,
     monitor,
     completionsOf(() => program),
+    manOf(() => program),
   ],
 };

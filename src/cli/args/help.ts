@@ -36,7 +36,6 @@ export function helpText(
   const usage = commands.length === 0 ? options : command.run ? `[COMMAND] ${options}` : "COMMAND";
   const section = (title: string, rows: readonly (readonly [string, string])[]) =>
     rows.length === 0 ? [] : [`${styles.bold(`${title}:`)}\n${columns(rows)}`];
-  const statuses = Object.entries({ ...STATUSES, ...command.statuses });
   return [
     `${command.summary}.`,
     `${styles.bold("Usage:")} ${program} ${usage}`,
@@ -44,8 +43,13 @@ export function helpText(
     ...section("Commands", commands.map(({ name, summary }) => [name, summary])),
     ...section("Options", optionsOf(command).map((option) => [optionText(option), option.summary])),
     ...section("Examples", examples.map(({ line, summary }) => [`${path[0]} ${line}`, summary])),
-    ...section("Exit status", statuses),
+    ...section("Exit status", statusesOf(command)),
   ].join("\n\n");
+}
+
+/** The exit statuses of a command, each with its meaning. */
+export function statusesOf(command: Command): [status: string, meaning: string][] {
+  return Object.entries({ ...STATUSES, ...command.statuses });
 }
 
 /** Paragraphs with their lines broken anew, but for those with indented lines. */
