@@ -47,7 +47,13 @@
 #define STALL_MS 10000
 #define BULK_SIZE (256 * 1024)
 #define VERIFIED (4 * 1024 * 1024) /* bytes of a bulk receive that are looked at */
-#define OPENING 128                /* connections on their way at once */
+/*
+ * Connections at once whose first message is not back. The kernel calls a connection established when
+ * the server's SYN-ACK has come, before there is room for it in the accept queue. With a full queue
+ * the server's kernel ignores the ACK (TcpExtListenOverflows), and the message that is sent again gets a
+ * reset once it has given the request up. So fewer than a backlog may wait to be accepted.
+ */
+#define OPENING 128
 #define REHEARSAL 100              /* connections of idle before the memory is measured */
 #define MAX_EVENTS 256
 
@@ -55,7 +61,7 @@ enum mode { ECHO, CONNECT, SEND, RECEIVE, IDLE };
 
 struct conn {
   int fd;
-  int connected;
+  int connected, answered;
   uint32_t sent, received; /* of the current message */
   uint32_t start;          /* where it begins in the pattern */
   uint64_t began;
@@ -232,6 +238,8 @@ static void finish_message(struct conn *conn) {
   operations++;
   bytes += size;
   add_sample(at - conn->began);
+  if (!conn->answered) opening--;
+  conn->answered = 1;
   if (mode == IDLE) {
     done++;
   } else if (mode == CONNECT) {
@@ -253,7 +261,6 @@ static void on_event(struct conn *conn, uint32_t events) {
     if (error != 0) die("connect: %s", strerror(error));
     check_mptcp(conn->fd);
     conn->connected = 1;
-    opening--;
     if (mode != CONNECT) conn->began = now();
     begin_message(conn);
     return;

@@ -43,7 +43,7 @@ const STALL_MS = 10_000;
 const BULK_SIZE = 256 * 1024;
 /** Bytes of a bulk receive that are looked at. */
 const VERIFIED = 4 * 1024 * 1024;
-/** Connections on their way at once. */
+/** Connections at once whose first message is not back; see `load.c`. */
 const OPENING = 128;
 /** Connections of `idle` before the memory is measured. */
 const REHEARSAL = 100;
@@ -175,6 +175,7 @@ function connectBlocking(): number {
 class Connection {
   fd = -1;
   #connected = false;
+  #answered = false;
   #message = pattern;
   #sent = 0;
   #received = 0;
@@ -182,7 +183,7 @@ class Connection {
 
   open(): void {
     this.fd = openSocket(SOCK_NONBLOCK);
-    this.#connected = false;
+    this.#connected = this.#answered = false;
     this.#began = performance.now();
     const result = libc().connect(this.fd, server);
     if (result !== -ERRNO.EINPROGRESS) check("connect", result);
@@ -202,7 +203,6 @@ class Connection {
     check("connect", takeSocketError(this.fd));
     checkMptcp(this.fd);
     this.#connected = true;
-    opening--;
     if (doing !== "connect") this.#began = performance.now();
     this.#begin();
   }
@@ -245,6 +245,8 @@ class Connection {
     operations++;
     bytes += size;
     samples.push(at - this.#began);
+    if (!this.#answered) opening--;
+    this.#answered = true;
     if (doing === "idle") return;
     if (doing === "connect") {
       this.close();
