@@ -170,8 +170,7 @@ export class Conn implements MptcpConn {
 
   #asStreams(): ConnStreams {
     return this.#streams ??= new ConnStreams({
-      read: (p) => this.read(p),
-      write: (p) => this.write(p),
+      io: this.#stream,
       finish: () => this[Symbol.dispose](),
     });
   }

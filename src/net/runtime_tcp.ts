@@ -301,8 +301,7 @@ class RuntimeConn implements MptcpConn {
 
   #asStreams(): ConnStreams {
     return this.#streams ??= new ConnStreams({
-      read: (p) => this.read(p),
-      write: (p) => this.write(p),
+      io: this,
       finish: () => this[Symbol.dispose](),
     });
   }

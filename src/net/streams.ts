@@ -8,26 +8,22 @@ import { show } from "../show.ts";
 import { BlockSize, copy, type Reader, writeAll, type Writer } from "./copy.ts";
 
 /** What the streams need of a connection. */
-export interface ByteChannel extends Reader, Writer {
+export interface ByteChannel {
+  /** What they read and write, with nothing in between: a pipe spends most of its time there. */
+  readonly io: Reader & Writer;
   /** Closes the connection unless it is closed. */
   finish(): void;
 }
 
 /** The connection underneath both streams, and what broke it. */
-class Channel implements Reader, Writer {
+class Channel {
+  readonly io: Reader & Writer;
   readonly #channel: ByteChannel;
   #failure: { readonly error: unknown } | null = null;
 
   constructor(channel: ByteChannel) {
+    this.io = channel.io;
     this.#channel = channel;
-  }
-
-  read(p: Uint8Array): Promise<number | null> {
-    return this.#channel.read(p);
-  }
-
-  write(p: Uint8Array): Promise<number> {
-    return this.#channel.write(p);
   }
 
   finish(): void {
@@ -102,7 +98,7 @@ class ConnSource implements UnderlyingByteSource {
     let count;
     this.#isPulling = true;
     try {
-      count = this.#remains === null ? await this.#channel.read(buf) : this.#takeRemains(buf);
+      count = this.#remains === null ? await this.#channel.io.read(buf) : this.#takeRemains(buf);
     } catch (error) {
       throw this.#channel.fail(error);
     } finally {
@@ -131,7 +127,7 @@ class ConnSource implements UnderlyingByteSource {
 
   /** Carries bytes to a sink until there are no more, or one of both fails, which the streams tell. */
   async carry(sink: ConnSink): Promise<void> {
-    const failure = await copy(this.#channel, sink.channel, { blockSize: this.#blockSize });
+    const failure = await copy(this.#channel.io, sink.channel.io, { blockSize: this.#blockSize });
     if (failure === null) return;
     const { side, error, unwritten } = failure;
     this.#remains = side === "source" ? { error } : { bytes: unwritten };
@@ -168,7 +164,7 @@ class ConnSink implements UnderlyingSink<Uint8Array<ArrayBufferLike>> {
   async write(chunk: ArrayBufferLike | ArrayBufferView): Promise<void> {
     try {
       if (this.failure !== null) throw this.failure.error;
-      await writeAll(this.channel, bytesOf(chunk));
+      await writeAll(this.channel.io, bytesOf(chunk));
     } catch (error) {
       throw this.channel.fail(error);
     }
