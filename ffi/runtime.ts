@@ -156,7 +156,7 @@ export function getenv(name: string): string | null {
 }
 
 /**
- * True where `--deny-net` names the host. FFI goes round Deno's network permission: what was denied
+ * True where `--deny-net` names the host. FFI bypasses Deno's network permission: what was denied
  * has to be refused here. What was merely not granted is covered by `--allow-ffi`.
  */
 export function isNetDenied(hostname: string, port: number): boolean {

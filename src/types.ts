@@ -368,7 +368,7 @@ export interface MptcpConn extends Disposable {
 /** One path of a connection: a TCP connection of its own, on the wire. */
 export interface Subflow {
   /**
-   * Numbers the subflows of one connection from 1 in the order in which they came about; no address
+   * Numbers the subflows of one connection from 1 in the order in which they were established; no address
    * id. Since 6.5; undefined before, and for a TCP connection.
    */
   readonly id?: number | undefined;

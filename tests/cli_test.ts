@@ -105,7 +105,7 @@ test("the program shows its help, with the exit statuses, and without colours", 
   const { status, stdout, stderr } = await mptcp(["--help"]);
   assertEquals([status, stderr], [0, ""]);
   assert(stdout.startsWith("Multipath TCP from the command line.\n"));
-  assertStringIncludes(stdout, "2    the command line is wrong");
+  assertStringIncludes(stdout, "2    invalid command line");
   assertStringIncludes(stdout, "mptcpize run");
   assert(!stdout.includes("\x1b"));
 });

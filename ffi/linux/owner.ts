@@ -1,5 +1,5 @@
 /**
- * Who owns an epoll, and the end of those whose owner is gone.
+ * The owner of an epoll, and closing those whose owner is gone.
  *
  * A descriptor belongs to the process: it outlives the thread, and the program, that opened it. A
  * Worker can be terminated and gets no chance to close its sockets; a program that is run anew in the

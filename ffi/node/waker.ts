@@ -40,7 +40,7 @@ export function watch(fd: number, onData: () => void): Promise<WatchedSocket> {
     onData();
     return true;
   };
-  // By the option of net.connect that goes round the stream, which the types of `Socket` leave out.
+  // This option of net.connect bypasses the stream; the types of `Socket` lack it.
   const options = { fd, onread: { buffer: new Uint8Array(16), callback } };
   const socket = new Socket(options);
   socket.on("error", () => {});

@@ -31,10 +31,10 @@ export const program: Command = {
     `Addresses are [tcp|mptcp][4|6]@HOST[:PORT[-PORT]]. mptcp@ requires MPTCP, tcp@ switches it
 off, no prefix prefers it; 4 and 6 fix the family. Ctrl-C ends every command cleanly.
 
-With --json what a command says is JSON, a value on each line, and so are errors, on standard error:
-{"error":{"message":"...","code":"ECONNREFUSED"}}. Members may be added; none change or go.
+--json prints one JSON value per line. Errors are JSON as well, on standard error:
+{"error":{"message":"...","code":"ECONNREFUSED"}}. Fields may be added but never changed or removed.
 
-There is no command that runs other programs over MPTCP: "mptcpize run PROGRAM" does that.`,
+To run another program over MPTCP, use "mptcpize run PROGRAM".`,
   options: [{ name: "version", short: "V", summary: "Print the version" }],
   examples: [
     { line: "check", summary: "What this machine can do" },

@@ -99,8 +99,8 @@ function unknownCommand({ commands = [] }: Command, word: string): UsageError {
 if (import.meta.main) {
   const status = await main(process.argv.slice(2));
   const flushed = Promise.all([process.stdout, process.stderr].map(flush));
-  // Who interrupts does not want to wait for a reader that is slow, and what cannot be written any
-  // more is not told of in Deno.
+  // After an interrupt a slow reader is not waited for, and Deno does not report output that can no
+  // longer be written.
   const patience = status === 0 ? flushed : new Promise((resolve) => setTimeout(resolve, 100));
   await Promise.race([flushed, patience]);
   // A read of standard input that is under way would keep the process alive.

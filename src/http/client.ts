@@ -21,7 +21,7 @@ import { SocksRoute } from "./socks_route.ts";
 import type { MptcpClient, MptcpClientConnection, MptcpClientOptions } from "./types.ts";
 import { portOf, UnixRoute } from "./unix_route.ts";
 
-/** Closed connections that `connections` tells of. */
+/** Closed connections that `connections` lists. */
 const CLOSED_LIMIT = 1000;
 
 /** Milliseconds without a byte after which an answer no longer keeps the process alive by itself. */

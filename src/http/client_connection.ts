@@ -1,5 +1,5 @@
 /**
- * What a client tells of its connections.
+ * The report of a client on its connections.
  *
  * @module
  */

@@ -47,5 +47,5 @@ export interface Engine {
   unref(): void;
 }
 
-/** Why an engine cannot be had here. The socket is as it was. */
+/** Why an engine is unavailable here. The socket is as it was. */
 export class EngineRefusal extends Error {}

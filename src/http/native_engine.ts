@@ -123,7 +123,7 @@ function end({ fd }: Descriptor): void {
 }
 
 /**
- * Ends the connections that go on sending nothing, of those that there are. On its own sockets Bun sees
+ * Ends the open connections that go on sending nothing. On its own sockets Bun sees
  * none of them, because it sets `TCP_DEFER_ACCEPT`: that would keep the further subflows of an MPTCP
  * connection from being taken for a second. What comes later is another server's on the same port.
  */

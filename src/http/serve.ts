@@ -29,7 +29,7 @@ import type {
  *
  * @param handler Answers requests.
  * @returns The server; it listens.
- * @throws {MptcpError} what `listenMptcp` throws; code "ERR_HTTP_ENGINE" when no engine can be had.
+ * @throws {MptcpError} what `listenMptcp` throws; code "ERR_HTTP_ENGINE" when no engine is available.
  * @throws {TypeError} when an option has the wrong type, or is none of this server's: the message names it.
  *
  * @example
@@ -55,7 +55,7 @@ export function serveMptcp(handler: ServeMptcpHandler): MptcpServer;
  * @param options Where to listen and how; see {@linkcode ServeMptcpOptions}.
  * @param handler Answers requests.
  * @returns The server; it listens.
- * @throws {MptcpError} what `listenMptcp` throws; code "ERR_HTTP_ENGINE" when no engine can be had.
+ * @throws {MptcpError} what `listenMptcp` throws; code "ERR_HTTP_ENGINE" when no engine is available.
  * @throws {TypeError} when an option has the wrong type, or is none of this server's: the message names it.
  */
 export function serveMptcp(options: ServeMptcpOptions, handler: ServeMptcpHandler): MptcpServer;
@@ -69,7 +69,7 @@ export function serveMptcp(options: ServeMptcpOptions, handler: ServeMptcpHandle
  *
  * @param options Where to listen and how, with the handler as `handler`.
  * @returns The server; it listens.
- * @throws {MptcpError} what `listenMptcp` throws; code "ERR_HTTP_ENGINE" when no engine can be had.
+ * @throws {MptcpError} what `listenMptcp` throws; code "ERR_HTTP_ENGINE" when no engine is available.
  * @throws {TypeError} when an option has the wrong type, or is none of this server's: the message names it.
  */
 export function serveMptcp(options: ServeMptcpHandlerOptions): MptcpServer;
@@ -83,7 +83,7 @@ export function serveMptcp(options: ServeMptcpHandlerOptions): MptcpServer;
  *
  * @param options Where to listen and how, with the handler as `fetch`.
  * @returns The server; it listens.
- * @throws {MptcpError} what `listenMptcp` throws; code "ERR_HTTP_ENGINE" when no engine can be had.
+ * @throws {MptcpError} what `listenMptcp` throws; code "ERR_HTTP_ENGINE" when no engine is available.
  * @throws {TypeError} when an option has the wrong type, or is none of this server's: the message names it.
  */
 export function serveMptcp(options: ServeMptcpFetchOptions): MptcpServer;

@@ -287,7 +287,7 @@ export class Server implements MptcpServer {
 /** The empty line that HTTP allows before a request: with `TCP_DEFER_ACCEPT` something has to come. */
 const EMPTY_LINE = new TextEncoder().encode("\r\n");
 
-/** A connection to a server of this process; `null` where there is none to be had. */
+/** A connection to a server of this process; `null` where that fails. */
 async function connectTo(addr: NetAddr, netns: string | undefined): Promise<MptcpConn | null> {
   const loopback: Record<string, string> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
   try {
@@ -324,7 +324,7 @@ const STARTS = { native: startNative, node: startNode } as const;
 function noEngineError(wanted: string, addr: NetAddr, refusals: string[]): MptcpError {
   const { hostname, port } = addr;
   return new MptcpError(
-    `serve ${formatHostPort(hostname, port)}: no HTTP engine to be had (engine: "${wanted}"): ` +
+    `serve ${formatHostPort(hostname, port)}: no HTTP engine is available (engine: "${wanted}"): ` +
       refusals.join("; "),
     { code: "ERR_HTTP_ENGINE", address: hostname, port },
   );

@@ -43,7 +43,7 @@ const MAX_STRANGERS = 32;
 const SUCCEEDED = 0;
 const FAILED = 1;
 
-/** Who does not keep to the protocol. */
+/** A client that breaks the protocol. */
 class ProtocolError extends Error {}
 
 /** {@linkcode Route} by SOCKS. */

@@ -108,7 +108,7 @@ export interface ServeMptcpOptions extends ListenMptcpOptions {
    *   HTTP/2, WebSockets, the runtime's speed. Deno needs `--allow-net`.
    * - `"node"`: `node:http`, on our connections: HTTP/1.1, a sixth of the speed. Deno needs
    *   `--allow-ffi` alone.
-   * - `"auto"`: native where it can be had, else node. `engine` of the server says which, and why.
+   * - `"auto"`: native where it is available, else node. `engine` of the server says which, and why.
    *
    * @default {"auto"}
    */

@@ -8,7 +8,7 @@ import { MptcpError } from "../error.ts";
 import { readProc } from "./procfs.ts";
 
 /**
- * The counters since the network namespace came about, under their names in /proc/net/netstat
+ * The counters since the network namespace was made, under their names in /proc/net/netstat
  * (`nstat` shows them with `MPTcpExt` before). A counter that this kernel lacks is `undefined`; one
  * that this module does not know is there all the same.
  */

@@ -1,5 +1,5 @@
 /**
- * The public types of what the kernel tells of a connection: the fields of its structs under their
+ * The public types of what the kernel reports on a connection: the fields of its structs under their
  * kernel names without the prefix. A field that the running kernel did not return is `undefined`;
  * "since" is the first kernel that has it.
  *

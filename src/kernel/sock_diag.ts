@@ -1,5 +1,5 @@
 /**
- * What the kernel tells of sockets by netlink, as `ss` asks it: of other processes' too.
+ * What the kernel reports on sockets over netlink, as `ss` shows it: on those of other processes too.
  *
  * @module
  */

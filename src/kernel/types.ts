@@ -75,7 +75,7 @@ export interface PathManagerLimits {
 export interface MptcpSysctls {
   /** Whether MPTCP sockets can be made. Since 5.6. */
   readonly enabled?: boolean | undefined;
-  /** Who adds paths: "kernel", or "userspace" for a program. Since 5.19, then as `pm_type`. */
+  /** The path manager: "kernel", or "userspace" for a program. Since 5.19, then as `pm_type`. */
   readonly pathManager?: string | undefined;
   /** What `pathManager` can be. Since 6.15. */
   readonly availablePathManagers?: readonly string[] | undefined;

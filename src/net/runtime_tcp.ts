@@ -284,7 +284,7 @@ class RuntimeConn implements MptcpConn {
     if (this.#closed) throw closedError();
   }
 
-  /** After a failure that a write was told of this is not the end of the stream. */
+  /** After a failure that a write reported, this is not the end of the stream. */
   #end(): void {
     if (this.#failure !== null && !this.#hasEnded) throw this.#failure;
     this.#hasEnded = true;

@@ -18,7 +18,7 @@ import type { CreateConnectionOptions, LookupAddress, LookupFunction } from "./t
 /** RFC 8305, section 5. */
 const DEFAULT_ATTEMPT_DELAY = 250;
 
-/** Who is told of each step. */
+/** The observer of each step. */
 export interface DialObserver {
   onLookup(error: Error | null, address: string | null, family: number | null, host: string): void;
   onAttempt(address: string, port: number, family: number): void;

@@ -12,7 +12,7 @@ import type { OnReadOptions } from "./types.ts";
 const MIN_SIZE = 8 * 1024;
 const MAX_SIZE = 64 * 1024;
 
-/** Who gets what was read. */
+/** The receiver of what was read. */
 export interface ReaderSink {
   /** So many bytes have come. */
   onBytes(count: number): void;

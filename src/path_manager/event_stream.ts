@@ -54,7 +54,7 @@ export class EventStream extends Source implements MptcpEvents {
   readonly #events: MptcpEvent[] = [];
   #waiting: PromiseWithResolvers<Result>[] = [];
   #lost = false;
-  /** The reason of an abort that nobody has been told of. */
+  /** The reason of an abort that has not been reported. */
   #aborted: { readonly reason: unknown } | null = null;
 
   /** Subscribes: what happens from now on is an event. */

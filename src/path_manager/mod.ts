@@ -222,7 +222,7 @@ export class MptcpPathManager implements Disposable {
     withdraw(this.#kernel, connection, id);
   }
 
-  /** Opens a subflow of one connection. That it came about is an event. */
+  /** Opens a subflow of one connection. An event reports that it is established. */
   createSubflow(connection: MptcpConn | number, options: CreateSubflowOptions): void {
     createSubflow(this.#kernel, connection, options, this.#netns);
   }

@@ -33,7 +33,7 @@ export interface ConnectionTraffic {
 
 /**
  * The connections that are MPTCP now. They and their subflows are asked for one after the other: a
- * subflow that came about in between is there next time.
+ * subflow established in between is there next time.
  */
 export function listTraffic(netns?: string): ConnectionTraffic[] {
   const subflows = Map.groupBy(mptcpSubflows(netns), ({ token }) => token);

@@ -69,7 +69,7 @@ export interface KernelConnection {
   readonly subflowsTotal?: number | undefined;
 }
 
-/** A connection came about (`MPTCP_EVENT_CREATED`), or can have more subflows (`..._ESTABLISHED`). */
+/** A connection was made (`MPTCP_EVENT_CREATED`), or can have more subflows (`..._ESTABLISHED`). */
 export interface ConnectionEvent {
   /** Says which of the two it is. */
   readonly type: "created" | "established";

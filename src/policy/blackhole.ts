@@ -89,7 +89,7 @@ const UNCERTAIN: Fallback = {
   reason: "peer",
   detail:
     `${PEER_OF_CLIENT.detail}; or the kernel did not ask, because it has found the network to ` +
-    "be a black hole for MPTCP before. Which of the two it was is not known: the kernel tells of " +
+    "be a black hole for MPTCP before. Which of the two it was is not known: the kernel reports " +
     "connections that are open, and before Linux 6.15 only with CAP_NET_ADMIN",
 };
 

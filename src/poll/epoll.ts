@@ -110,7 +110,7 @@ export class Epoll {
     this.forget(source);
   }
 
-  /** Takes the events that there are, without waiting; how many, for {@linkcode dispatch}. */
+  /** Takes the pending events, without waiting; how many, for {@linkcode dispatch}. */
   take(): number {
     return Math.max(libc().epoll_wait(this.fd, this.#events, MAX_EVENTS, 0), 0);
   }

@@ -234,7 +234,7 @@ export class Stream extends Source {
     // The peer has ended its stream, and reset the connection behind it: TCP still reads the end here,
     // MPTCP the error first (protocol.c, mptcp_check_fastclose and mptcp_recvmsg).
     if (result < 0 && result !== PEER_WAS_DONE) return this.#judge(result);
-    // After a reset that a write was told of the kernel calls this the end of the stream.
+    // After a reset that a write reported, the kernel calls this the end of the stream.
     if (this.#failure === 0) this.#hasEnded = true;
     return this.#failure;
   }

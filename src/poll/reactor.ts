@@ -53,7 +53,7 @@ export class Reactor implements Waiters {
   }
 
   /**
-   * Whether an operation may be tried at once. If not, others have to have their turn first:
+   * Whether an operation may be tried at once. If not, others go first:
    * {@linkcode defer} it.
    */
   mayTry(): boolean {

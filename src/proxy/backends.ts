@@ -39,7 +39,7 @@ export class Backend {
   total = 0;
   failures = 0;
   error: unknown = null;
-  /** When it has its turn again, by the monotonic clock. */
+  /** When it is tried again, by the monotonic clock. */
   retryAt = 0;
   readonly #options: ConnectMptcpOptions & { family?: Family };
   #pause = 0;
@@ -97,7 +97,7 @@ export class Backend {
     });
   }
 
-  /** True if it is down and has its turn again; that is put off, so that one connection tries it. */
+  /** True if it is down and due to be tried; the next try is put off, so that one connection tries it. */
   onTry(now: number): boolean {
     if (this.isUp || now < this.retryAt) return false;
     this.retryAt = now + this.#pause;

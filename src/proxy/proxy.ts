@@ -33,8 +33,8 @@ const LAST_ROUNDS = 4;
 
 /**
  * Listens, and passes every connection on to a backend: MPTCP or TCP on either side, as the addresses
- * say. Backends have their turn one after the other; one that cannot be reached is left out for a
- * while, and its connection goes to the next. The end of a stream is passed on by itself, so that
+ * say. Backends are used round-robin; an unreachable one is skipped for a while, and its
+ * connection goes to the next. The end of a stream is passed on by itself, so that
  * half-closed connections work, and a reset as a reset.
  *
  * Requires `--allow-ffi` in Deno, as `listenMptcp` and `connectMptcp`.

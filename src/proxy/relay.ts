@@ -231,7 +231,7 @@ export class KernelRelay implements Relay {
     way.to.watchAgain();
   }
 
-  /** A side that is not read because the other is slow tells of a reset by its event alone. */
+  /** A side that is not read because the other is slow reports a reset by its event alone. */
   #lookForReset(from: Stream, side: SideName): void {
     if (!from.ended || this.#broken !== null) return;
     const error = takeSocketError(from.fd);

@@ -46,7 +46,7 @@ interface Verdict {
 
 const NOTHING = new Uint8Array(0);
 
-/** One side: the connection, and what is told of it. */
+/** One side: the connection, and the report on it. */
 class Side implements ProxySide {
   readonly conn: MptcpConn;
   readonly remoteAddr: NetAddr;

@@ -65,7 +65,7 @@ export interface ProxyMptcpOptions {
    */
   maxConnections?: number;
   /**
-   * Milliseconds for a connection to one backend to come about.
+   * Milliseconds to connect to one backend.
    * @default {5000}
    */
   connectTimeout?: number;
@@ -177,17 +177,17 @@ export interface ProxyReport extends ProxyConnection {
 export interface ProxyBackend {
   /** Its address. */
   readonly address: string;
-  /** False after a failure, until a connection comes about. */
+  /** False after a failure, until a connection is established. */
   readonly isUp: boolean;
   /** Connections that it serves now. */
   readonly active: number;
-  /** Connections that have come about. */
+  /** Connections established so far. */
   readonly total: number;
   /** Connections that have not, and went to the next backend. */
   readonly failures: number;
   /** The last failure; `null` while it is up. */
   readonly error: unknown;
-  /** Milliseconds until it has its turn again; 0 while it is up. */
+  /** Milliseconds until it is tried again; 0 while it is up. */
   readonly retryIn: number;
 }
 

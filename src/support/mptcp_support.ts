@@ -104,7 +104,7 @@ function whereThereIs<T>(ask: () => T): T | null {
   }
 }
 
-/** The errors of netlink for a protocol, a family or a file that there is not, or not to be had. */
+/** The errors of netlink for a protocol, a family or a file that is missing or unavailable. */
 const ABSENT: readonly string[] = [
   "ENOENT",
   "EPROTONOSUPPORT",

@@ -9,9 +9,9 @@ import type { Command, Option } from "./command.ts";
 import type { Styles } from "../ui/terminal.ts";
 
 const STATUSES = {
-  0: "all went well",
+  0: "success",
   1: "something failed",
-  2: "the command line is wrong",
+  2: "invalid command line",
   130: "ended by Ctrl-C; 143 by SIGTERM",
 };
 

@@ -26,8 +26,8 @@ export const check: Command = {
   details: `Without an address: whether MPTCP sockets can be made, what is switched off, which paths
 connections would use, and what to do about it.
 
-With one: connects to that server, waits a moment for further subflows, and tells what
-came about, or why the connection is TCP. No data is sent.
+With one: connects to that server, waits a moment for further subflows, and reports the
+subflows, or why the connection is TCP. No data is sent.
 
 --json gives what mptcpSupport() of the library gives, or with an address {"protocol", "fallback",
 "localAddr", "remoteAddr", "connectMilliseconds", "waitedMilliseconds", "subflows", "hints"}.`,

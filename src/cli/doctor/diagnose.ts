@@ -139,7 +139,7 @@ function ofConfiguration({ support, connection, counters }: Evidence): Found | n
   return null;
 }
 
-/** Subflows that were asked for, and did not come about. */
+/** Subflows that were requested but not established. */
 function ofJoins({ connection, counters, peer, probes }: Evidence, sent: number): Found | null {
   const { MPJoinSynAckRx = 0 } = counters;
   const syns = `${sent} SYN with MP_JOIN sent, ${MPJoinSynAckRx} answered`;

@@ -49,6 +49,6 @@ export interface Evidence {
   readonly counters: MptcpCounters;
   /** What the other end says, if it is a doctor. */
   readonly peer: PeerReport | null;
-  /** Of paths that did not come about. */
+  /** Of paths that were not established. */
   readonly probes: readonly PathProbe[];
 }

@@ -26,8 +26,8 @@ export const get: Command = {
   details:
     `The options are curl's. The body goes to standard output, or to a file, all else to standard
 error. A file has its name once it is whole; until then it is FILE.part, from which -C - goes on if
-the file on the server is still the same. With -o the bar shows the rate of every path, and a path
-that goes is told of.
+the file on the server is still the same. With -o the bar shows the rate of every path, and the
+loss of a path is reported.
 
 A FILE that exists gets its new content once all of it has come, and keeps its mode and its links;
 a device or a pipe is written to directly. -C - goes on only with the same version of a file, by the
@@ -57,7 +57,7 @@ A certificate that the system does not trust can be trusted by --cacert; there i
       choices: ["-"],
       summary: "Go on with FILE.part",
     },
-    { name: "verbose", short: "v", summary: "Tell of the connection, the request and the answer" },
+    { name: "verbose", short: "v", summary: "Report the connection, the request and the response" },
     { name: "include", short: "i", summary: "Put the head of the answer before the body" },
     { name: "head", short: "I", summary: "Ask for the head alone" },
     { name: "request", short: "X", value: "METHOD", summary: "The method" },

@@ -14,7 +14,7 @@ export interface ExpectedDigest {
   /** As "sha-256". */
   readonly algorithm: string;
   readonly value: Uint8Array;
-  /** Who says so: a header, or "--checksum". */
+  /** Where it is from: a header, or "--checksum". */
   readonly source: string;
   /** What it is of: the whole file, or the bytes of this answer. */
   readonly of: "file" | "answer";

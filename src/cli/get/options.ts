@@ -30,7 +30,7 @@ export interface GetOptions extends CommonOptions, ConnectTimeoutOptions {
   readonly raw: boolean;
   /** Whether to go on with what there is of the file. */
   readonly resume: boolean;
-  /** Whether to tell of the connection, the request and the answer. */
+  /** Whether to report the connection, the request and the response. */
   readonly verbose: boolean;
   /** Whether heads go before the body. */
   readonly include: boolean;

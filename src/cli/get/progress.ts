@@ -26,7 +26,7 @@ export interface ProgressOptions {
   readonly offset: number;
   /** Whether to draw. */
   readonly bar: boolean;
-  /** Whether to tell of paths that go. */
+  /** Whether to report lost paths. */
   readonly paths: boolean;
 }
 

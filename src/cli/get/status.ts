@@ -7,7 +7,7 @@
 import { MptcpError } from "../../error.ts";
 import { StatusError } from "../ui/status_error.ts";
 
-/** What curl has no number for: MPTCP was required, and is not to be had. */
+/** What curl has no number for: MPTCP is required but unavailable. */
 export const NOT_MPTCP = 110;
 
 /** What curl has no number for: the digest of what came is another than it should be. */

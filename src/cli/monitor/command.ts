@@ -21,8 +21,7 @@ export const monitor: Command = {
   summary: "Watch connections and subflows, of all processes",
   details:
     `On a terminal: a table of the connections and their subflows with what goes over each, and the
-last events. q or Ctrl-C ends it. Before Linux 6.15 subflows are shown to those with
-CAP_NET_ADMIN alone, and events always are.
+last events. q or Ctrl-C ends it. Events need CAP_NET_ADMIN; so do subflows before Linux 6.15.
 
 Elsewhere, or with --lines: a line for each event from now on. --json gives events as objects, as
 the path manager of the library does, with a "time".
@@ -48,8 +47,8 @@ interface, endpoint and role, fallbacks by reason, and the kernel's counters.`,
     NETNS,
   ],
   examples: [
-    { line: "monitor", summary: "Look at what is going on" },
-    { line: "monitor --json > events", summary: "Keep what happens" },
+    { line: "monitor", summary: "Watch all connections" },
+    { line: "monitor --json > events", summary: "Record all events" },
     { line: "monitor --web", summary: "Watch in a browser" },
     { line: "monitor --metrics 0.0.0.0:9584", summary: "Let Prometheus scrape this machine" },
   ],

@@ -33,8 +33,11 @@ ${TELLING_DETAILS}`,
   options: CONNECT_OPTIONS,
   statuses: { 1: "the server cannot be reached, or the connection was lost" },
   examples: [
-    { line: "connect -v localhost:8000", summary: "Talk to a server, and see by what" },
-    { line: "connect mptcp@10.0.0.2:9000 < file", summary: "Send a file, by MPTCP sockets alone" },
+    {
+      line: "connect -v localhost:8000",
+      summary: "Talk to a server, and see which protocol carries it",
+    },
+    { line: "connect mptcp@10.0.0.2:9000 < file", summary: "Send a file over an MPTCP socket" },
   ],
   run: (args, terminal) => run(readConnectOptions(args), terminal),
 };

@@ -14,7 +14,7 @@ import { count, formatBytes } from "../ui/units.ts";
 /** Whether to tell, and how. */
 export type Telling = "lines" | "json" | "nothing";
 
-/** Milliseconds between looks at the subflows: the kernel tells of them only if asked. */
+/** Milliseconds between looks at the subflows: the kernel reports them only if asked. */
 const LOOK_INTERVAL = 100;
 
 /** Says where a listener listens. */
@@ -35,7 +35,7 @@ function protocolText(protocol: Protocol | "unknown", fallback: Fallback | null)
     : `${protocol.toUpperCase()}. ${fallback.detail}`;
 }
 
-/** Tells of one connection, from now until it is ended. */
+/** Reports on one connection, from now until it is ended. */
 export class ConnectionLog implements Disposable {
   readonly #conn: MptcpConn;
   readonly #telling: Telling;
@@ -46,7 +46,7 @@ export class ConnectionLog implements Disposable {
   readonly #open: Set<string> = new Set();
   readonly #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** Says that the connection came about. `accepted`: that the peer did it. */
+  /** Reports the new connection. `accepted`: the peer opened it. */
   constructor(conn: MptcpConn, accepted: boolean, telling: Telling, terminal: Terminal) {
     this.#conn = conn;
     this.#telling = telling;

@@ -47,7 +47,7 @@ ${TELLING_DETAILS}`,
     },
     ...NETCAT_OPTIONS,
   ],
-  statuses: { 1: "the address cannot be had, or the connection was lost" },
+  statuses: { 1: "the address is unavailable, or the connection was lost" },
   examples: [
     { line: "listen -v 8000", summary: "Wait on port 8000 of every IPv4 address" },
     {

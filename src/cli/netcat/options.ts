@@ -53,7 +53,7 @@ how much went over each. --json tells the same as a JSON object on each line the
 
 /** What both are told. */
 export interface NetcatOptions extends NetnsOptions {
-  /** Whether and how to tell of connections. */
+  /** Whether and how to report connections. */
   readonly telling: Telling;
   /** Whether to send standard input. */
   readonly stdin: boolean;

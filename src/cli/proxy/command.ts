@@ -27,8 +27,8 @@ export const proxyCommand: Command = {
   operands: "FRONT BACK...",
   count: { min: 2, max: Infinity },
   details:
-    `Listens on FRONT, which may have a range of ports, and passes each connection on to a BACK, in
-turn. One that cannot be reached is left out for a while, and its connection goes to the next.
+    `Listens on FRONT, which may have a range of ports, and passes each connection on to a BACK. Backends
+are used round-robin; an unreachable one is skipped for a while.
 
 Prints a line when a connection is over: its client, what both sides spoke and by how many paths,
 the bytes from the client (in) and to it (out), how long it was open and how it ended: closed,
@@ -81,11 +81,11 @@ a second one ends at once.`,
   examples: [
     {
       line: "proxy 'mptcp@*:8000' tcp@10.0.0.1:80 tcp@10.0.0.2:80",
-      summary: "MPTCP for two servers that have TCP alone",
+      summary: "MPTCP in front of two TCP-only servers",
     },
     {
       line: "proxy tcp@127.0.0.1:1080 mptcp@example.com:443",
-      summary: "Several paths for programs that have TCP alone",
+      summary: "Several paths for TCP-only programs",
     },
     {
       line: "proxy '[::]:8000-8010' 10.0.0.1:80 --proxy-protocol v2 --status /run/mptcp.sock",

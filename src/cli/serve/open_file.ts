@@ -43,7 +43,7 @@ export class OpenFile implements AsyncDisposable {
     return null;
   }
 
-  /** The whole file. It, or a part, can be had once. */
+  /** The whole file. It, or a part, can be read once. */
   stream(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return this.#stream(0, this.size);
   }

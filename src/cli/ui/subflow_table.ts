@@ -25,7 +25,7 @@ export function formatAddr({ hostname, port }: Pick<NetAddr, "hostname" | "port"
   return formatHostPort(hostname, port);
 }
 
-/** What is told of a subflow, in JSON as it is here. */
+/** The report on a subflow; --json prints it as it is. */
 export interface SubflowReport {
   readonly id?: number | undefined;
   readonly localAddr: NetAddr;

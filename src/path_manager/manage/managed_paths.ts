@@ -381,7 +381,7 @@ export class PathsManager implements ManagedPaths {
     const sampler = this.#sampler;
     if (sampler.isBusy) return sampler.nextScan(SCAN_BUSY, true);
     if (at < this.#newUntil) return sampler.nextScan(SCAN_NEW, true);
-    // An event tells of new ones.
+    // An event reports new ones.
     const isNone = sampler.size === 0 && this.#hint !== null;
     return sampler.nextScan(isNone ? SCAN_NONE : SCAN_IDLE);
   }

@@ -269,7 +269,7 @@ export interface ManagedPathsState {
   readonly paths: readonly ManagedPath[];
   /** The limits of the kernel's path manager. */
   readonly limits: PathManagerLimits | undefined;
-  /** Who adds subflows in this namespace: "kernel" or "userspace"; undefined before 5.19. */
+  /** The path manager of this namespace: "kernel" or "userspace"; undefined before 5.19. */
   readonly pathManager: string | undefined;
   /** The name of the policy. */
   readonly policy: string;
