@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { once } from "node:events";
 import * as net from "node:net";
-import { connectMptcp, mptcpSupport } from "../mod.ts";
-import { createConnection, createServer, MptcpSocketServer } from "../src/node/mod.ts";
+import { connectMptcp, listenMptcp, mptcpSupport } from "../mod.ts";
+import { createConnection, createServer, MptcpSocket, MptcpSocketServer } from "../src/node/mod.ts";
 import { openFds, test } from "./harness.ts";
 import { closed, errorOf, eventsOf, listening, textOf, untilClosed } from "./node.ts";
 import { bytesOf, delay, LOOPBACKS, readToEnd } from "./sockets.ts";
@@ -80,6 +80,24 @@ test("listen takes every form of net.Server for ports", async () => {
   assertThrows(() => createServer().listen("/run/x.sock"), Error, "Unix sockets");
   assertThrows(() => createServer().listen(65536), RangeError);
 });
+
+test(
+  "a server listens on a descriptor, and a socket is made of one",
+  { skip: noMptcp },
+  async () => {
+    const listener = listenMptcp({ hostname: "127.0.0.1" });
+    const { port } = listener.addr;
+    const server = createServer((socket) => void socket.pipe(socket));
+    server.listen({ fd: listener.detach() });
+    await once(server, "listening");
+    const conn = await connectMptcp({ port });
+    const socket = new MptcpSocket({ fd: conn.detach() });
+    assertEquals([server.protocol, socket.protocol, socket.remotePort], ["mptcp", "mptcp", port]);
+    socket.end("by descriptor");
+    assertEquals(await textOf(socket), "by descriptor");
+    await server[Symbol.asyncDispose]();
+  },
+);
 
 test("a port in use is EADDRINUSE, as an event behind the call", async () => {
   const { server, port } = await listening({});

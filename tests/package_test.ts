@@ -1,14 +1,23 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { spawnSync } from "node:child_process";
 import { absoluteLinks, withRepository } from "../.ci/absolute_links.ts";
 import { connectMptcp, mptcpSupport } from "../mod.ts";
+import { proxyMptcp } from "../src/proxy/mod.ts";
 import { VERSION } from "../src/cli/version.ts";
 import { linksOf, outputsOf, pageText, snippetsOf } from "./documents.ts";
 import { test } from "./harness.ts";
 import { LineProcess, missingProgram, ROOT, runToEnd } from "./processes.ts";
+import { missingService, startService } from "./services.ts";
 import { bytesOf, delay, readUpTo } from "./sockets.ts";
 import { temporaryFolder } from "./temporary.ts";
 
@@ -70,6 +79,20 @@ serveMptcp(() => 42);
 void [MptcpPathManager, proxyMptcp, text, stream];
 `;
 
+/** The same where there are types of Node, which `@multipath/mptcp/node` is made of. */
+const NODE_TYPES = `
+import { Socket } from "node:net";
+import { createConnection, createServer, HttpAgent, MptcpSocket } from "@multipath/mptcp/node";
+
+const socket: Socket = new MptcpSocket({ mptcp: "require" });
+createServer((socket) => void socket.pipe(socket)).listen(0);
+// @ts-expect-error: there is no such mode
+new HttpAgent({ mptcp: "always" });
+// @ts-expect-error: a port is needed
+createConnection({ host: "localhost" });
+void socket;
+`;
+
 const STRICT = {
   target: "esnext",
   strict: true,
@@ -123,7 +146,7 @@ function checkOnNode(project: string): void {
   const found = findNode();
   if (found === null) return;
   const { node, isOld } = found;
-  for (const entry of ["", "/http", "/path-manager", "/proxy", "/cli"]) {
+  for (const entry of ["", "/http", "/path-manager", "/proxy", "/node", "/cli"]) {
     writeFileSync(join(project, "import.mjs"), `import "@multipath/mptcp${entry}";`);
     const { status, stderr } = spawnSync(node, ["import.mjs"], { cwd: project, encoding: "utf8" });
     assertEquals(status, isOld ? 1 : 0, stderr);
@@ -257,9 +280,11 @@ test("the packed tarball installs into an empty folder, runs, and fits every pro
   assertEquals([typeof JSON.parse(support!).supported, outcome], ["boolean", "true"]);
 
   writeFileSync(join(project, "types.ts"), TYPES);
+  writeFileSync(join(project, "node_types.ts"), NODE_TYPES);
   for (const [name, options] of Object.entries(PROJECTS)) {
     const compilerOptions = { ...STRICT, typeRoots: [`${ROOT}node_modules/@types`], ...options };
-    const files = ["echo.ts", "cli.ts", "types.ts"];
+    const hasNode = "types" in options && String(options.types) !== "";
+    const files = ["echo.ts", "cli.ts", "types.ts", ...(hasNode ? ["node_types.ts"] : [])];
     writeFileSync(join(project, name), JSON.stringify({ compilerOptions, files }));
     run(`${ROOT}node_modules/.bin/tsc`, ["-p", name], project);
   }
@@ -282,4 +307,57 @@ test("bun build --compile makes a program of the echo example", { only }, async 
     await conn.write(bytesOf(word));
     assertEquals(await readUpTo(conn, word.length), bytesOf(word));
   }
+});
+
+/** A Redis client over MPTCP, as a user would write it. */
+const REDIS = `
+import { AbstractConnector, Redis } from "ioredis";
+import { createConnection } from "@multipath/mptcp/node";
+
+const socket = createConnection(Number(process.argv[2]), "127.0.0.1");
+const redis = new Redis({ Connector: class extends AbstractConnector { connect = () => Promise.resolve(this.stream = socket); } });
+console.log(await redis.set("key", "value"), await redis.get("key"), socket.protocol);
+redis.disconnect();
+`;
+
+const deno = process.env.MPTCP_TEST_DENO ?? "deno";
+
+test("with the packed tarball alone a Redis client speaks MPTCP, on Bun and on Deno", {
+  only,
+  skip: missingProgram("npm") ?? missingService("redis") ?? mptcpSupport().fallback?.detail ??
+    (deno.includes("/") ? null : missingProgram(deno)),
+  timeout: 120_000,
+}, async () => {
+  using folder = temporaryFolder();
+  const project = folder.at("project");
+  run("npm", ["pack", "--pack-destination", folder.path], ROOT);
+  const tarball = readdirSync(folder.path).find((name) => name.endsWith(".tgz"))!;
+  mkdirSync(project);
+  writeFileSync(join(project, "package.json"), '{ "name": "user", "type": "module" }');
+  run(process.execPath, ["add", folder.at(tarball)], project);
+  // No registry can be reached from here.
+  const ioredis = realpathSync(`${ROOT}node_modules/ioredis`);
+  symlinkSync(ioredis, join(project, "node_modules/ioredis"));
+  writeFileSync(join(project, "redis.ts"), REDIS);
+  const main = "./node_modules/@multipath/mptcp/dist/src/node/mod.js";
+  const imports = {
+    "@multipath/mptcp/node": main,
+    "ioredis": "./node_modules/ioredis/built/index.js",
+  };
+  writeFileSync(join(project, "deno.json"), JSON.stringify({ imports }));
+
+  await using redis = await startService("redis");
+  const seen: string[] = [];
+  await using proxy = proxyMptcp({
+    front: "mptcp@127.0.0.1:0",
+    back: `tcp@127.0.0.1:${redis.port}`,
+    onOpen: ({ front }) => seen.push(front.protocol),
+  });
+  const port = String(proxy.fronts[0]!.addr.port);
+  for (const command of [[process.execPath], [deno, "run", "-A", "--no-check", "--quiet"]]) {
+    const there = ["sh", "-c", 'cd "$0" && exec "$@"', project, ...command, "redis.ts", port];
+    const { stdout, stderr, status } = await runToEnd(there);
+    assertEquals([stdout, status], ["OK value mptcp\n", 0], `${command.join(" ")}: ${stderr}`);
+  }
+  assertEquals(seen, ["mptcp", "mptcp"]);
 });

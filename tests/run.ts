@@ -201,6 +201,7 @@ async function runTeed(name: Runtime, command: string[]): Promise<[number, strin
     env: {
       ...process.env,
       CONGESTION: values.congestion,
+      MPTCP_TEST_DENO: process.execPath,
       ...(isolated && { MPTCP_TEST_OUTSIDE: String(process.pid) }),
     },
   });

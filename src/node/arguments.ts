@@ -93,7 +93,7 @@ export function listenOptions(
   const [options, callback] = normalizeArguments(args);
   const { port, path, fd, _handle: handle } = options;
   if (handle !== undefined) throw notTcp("handles of node:net");
-  if (typeof fd === "number") throw notTcp("servers on descriptors here");
+  if (typeof fd === "number" && port === undefined) return [options, callback];
   if (typeof path === "string") throw notTcp("Unix sockets");
   const isFirst = args.length === 0 || typeof args[0] === "function" || args[0] === undefined ||
     args[0] === null;

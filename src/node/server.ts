@@ -55,7 +55,10 @@ export class MptcpSocketServer extends EventEmitter {
     if (listener !== undefined) this.on("connection", listener);
   }
 
-  /** Listens. See `net.Server.listen` for the forms; Unix sockets and handles are refused. */
+  /**
+   * Listens. See `net.Server.listen` for the forms; Unix sockets and handles are refused, and a
+   * descriptor has to listen already.
+   */
   listen(options: MptcpServerListenOptions, onListening?: () => void): this;
   /** Listens on a port of an address, with a backlog. */
   listen(port?: number | string, host?: string, backlog?: number, onListening?: () => void): this;
@@ -87,7 +90,7 @@ export class MptcpSocketServer extends EventEmitter {
   }
 
   #listen(options: MptcpServerListenOptions): MptcpListener {
-    const { host, port = 0, backlog, ipv6Only, reusePort } = options;
+    const { fd, host, port = 0, backlog, ipv6Only, reusePort } = options;
     const { mptcp, netns, socketOptions, noDelay } = this.#options;
     const request: ListenMptcpOptions = {
       port: Number(port),
@@ -98,6 +101,9 @@ export class MptcpSocketServer extends EventEmitter {
       ...(reusePort !== undefined && { reusePort }),
       socketOptions: { ...socketOptions, ...(noDelay !== undefined && { noDelay }) },
     };
+    if (fd !== undefined) {
+      return listenMptcp({ fd, ...(mptcp !== undefined && { mptcp }) });
+    }
     if (host) return listenMptcp({ ...request, hostname: host });
     try {
       return listenMptcp({ ...request, hostname: "::" });

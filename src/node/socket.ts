@@ -18,6 +18,7 @@ import {
 } from "../../ffi/linux/abi.ts";
 import { check, MptcpError } from "../error.ts";
 import type { MptcpInfo } from "../kernel/info_types.ts";
+import { adoptMptcp } from "../net/adopt.ts";
 import { resetOnClose, setIntOption } from "../poll/socket.ts";
 import type { Fallback, MptcpConn, NetAddr, Protocol, Subflow } from "../types.ts";
 import { checkConnectOptions, checkTimeout, normalizeArguments } from "./arguments.ts";
@@ -158,6 +159,7 @@ export class MptcpSocket extends Duplex {
       if (!this.allowHalfOpen) this.write = writeAfterEnd as Write;
     });
     if (adopted !== null) this.#conn = adopted;
+    else if (options.fd !== undefined) this.#conn = adoptMptcp(options.fd);
   }
 
   /** A socket on a connection that there is already; the connection belongs to the socket from now on. */

@@ -40,6 +40,8 @@ export interface MptcpSocketOptions extends MptcpSocketMode {
    * @default {false}
    */
   allowHalfOpen?: boolean | undefined;
+  /** The descriptor of a connected socket; the socket owns it from then on. */
+  fd?: number | undefined;
   /** Destroys the socket when aborted. */
   signal?: AbortSignal | undefined;
   /** Reads into a buffer of the caller's, instead of emitting "data". */
@@ -171,6 +173,8 @@ export interface MptcpServerListenOptions {
    * @default {0}
    */
   port?: number | string | undefined;
+  /** The descriptor of a socket that listens already, in place of the port and host. */
+  fd?: number | undefined;
   /** An IP address or a name; every address of this machine by default. */
   host?: string | undefined;
   /** How many connections may wait to be accepted. */
