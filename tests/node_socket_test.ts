@@ -167,13 +167,17 @@ test("the peer's end ends a socket, unless it may be half-open", async () => {
   other.conn.close();
 });
 
-test("a write behind the peer's end is an EPIPE", async () => {
+test("the peer's end can be answered in its event, and a later write is an EPIPE", async () => {
   const { socket, conn } = await connected();
-  socket.resume().on("end", () => socket.write("too late"));
+  socket.resume().on("end", () => socket.write("last words"));
   await conn.closeWrite();
-  const error = await errorOf(socket);
-  assertEquals(error.code, "EPIPE");
-  assertEquals(error.message, "This socket has been ended by the other party");
+  assertEquals(await readToEnd(conn), bytesOf("last words"));
+  await untilClosed(socket);
+  const error = await new Promise<Error & { code?: string } | null | undefined>((resolve) => {
+    socket.write("too late", resolve);
+  });
+  assertEquals(error?.code, "EPIPE");
+  assertEquals(error?.message, "This socket has been ended by the other party");
   conn.close();
 });
 
@@ -281,6 +285,11 @@ test("destroying a socket that connects leaves no descriptor, and what waits is 
   assert(await written instanceof Error);
   await delay(20);
   assertEquals(openFds(), before + 1);
+});
+
+test("a signal that is aborted already destroys a socket, and listening to it ends", async () => {
+  const socket = createConnection({ port: 1, host: "127.0.0.1", signal: AbortSignal.abort() });
+  assertEquals((await errorOf(socket)).name, "AbortError");
 });
 
 test("a signal destroys a socket with an AbortError", async () => {

@@ -1,16 +1,17 @@
 import { Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
 import { assert, assertEquals } from "@std/assert";
 import type { Buffer } from "node:buffer";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import * as http from "node:http";
 import { SMTPServer } from "smtp-server";
 import { WebSocketServer } from "ws";
-import { mptcpSupport } from "../mod.ts";
-import type { createServer } from "../src/node/mod.ts";
+import { listenMptcp, mptcpSupport } from "../mod.ts";
+import { type createServer, HttpAgent } from "../src/node/mod.ts";
 import { proxyMptcp } from "../src/proxy/mod.ts";
 import { afterTests, test } from "./harness.ts";
-import { listening } from "./node.ts";
-import { ROOT, runProgram } from "./processes.ts";
+import { listening, textOf } from "./node.ts";
+import { LineProcess, ROOT, runProgram, runtimeCommand, STDIN } from "./processes.ts";
 import { missingService, type ServiceName, startService } from "./services.ts";
 
 const page = readFileSync(`${ROOT}docs/recipes.md`, "utf8");
@@ -135,12 +136,15 @@ const recipes = [...page.matchAll(/^##+ ([^\n]+)\n+(?:[^#`\n][^\n]*\n+)*```ts\n(
   ) => ({ title: title!, program: program! }),
 );
 
+/** The section of servers has no client. */
+const clients = recipes.filter(({ title }) => title !== "Servers");
+
 /** Ports that a program names. */
 function portsOf(program: string): string[] {
   return knownPorts.filter((port) => new RegExp(`\\b${port}\\b`).test(program));
 }
 
-for (const { title, program } of recipes) {
+for (const { title, program } of clients) {
   const ports = portsOf(program);
   const needs = ports.map((port) => SERVICES[port]).filter((name) => name !== undefined);
   const onlyBun = { runtime: "bun", reason: "they are Bun's own" } as const;
@@ -183,11 +187,31 @@ test("recipes have at most ten lines beside their imports", () => {
 /** The table: a row for each recipe, with what it prints. */
 test("the table of recipes has what the programs print", () => {
   const rows = [...page.matchAll(/^\| +([\w.-]+) +\| .* \| (\d) +\| (.+?) +\| (.+?) +\|$/gm)];
-  const titles = recipes.flatMap(({ title }) => title.split(" and "));
+  const titles = clients.flatMap(({ title }) => title.split(" and "));
   assertEquals(rows.map(([, name]) => name!), titles);
   for (const [, name, , onDeno, onBun] of rows) {
     if (name!.startsWith("Bun.")) assertEquals([onDeno, onBun], ["not there", "mptcp 1"]);
     else if (name === "ws") assertEquals([onDeno, onBun], ["mptcp 1", "proxy only"]);
     else assertEquals([onDeno, onBun], ["mptcp 1", "mptcp 1"]);
+  }
+});
+
+test("the recipe of a server answers MPTCP and TCP clients, and says which they are", {
+  skip: noMptcp,
+}, async () => {
+  const { program } = recipes.find(({ title }) => title === "Servers")!;
+  const listener = listenMptcp({ hostname: "127.0.0.1" });
+  const { port } = listener.addr;
+  listener.close();
+  const text = `${program}console.log("ready");`.replace("8000", String(port));
+  const command = [...runtimeCommand(["-A"]), ...STDIN];
+  await using server = new LineProcess(command, text);
+  assertEquals(await server.nextLine(), "ready");
+  for (const mptcp of ["require-peer", "off"] as const) {
+    const agent = new HttpAgent({ mptcp });
+    const request = http.get({ host: "127.0.0.1", port, agent });
+    const [response] = await once(request, "response");
+    assertEquals(await textOf(response), `You came by ${mptcp === "off" ? "tcp" : "mptcp"}.\n`);
+    agent.destroy();
   }
 });

@@ -49,6 +49,14 @@ export function checkedPort(value: unknown, name = "Port"): number {
   throw badPort(name, value);
 }
 
+/** Throws for streams of objects, which a socket is not. */
+export function refuseObjectMode(options: object): void {
+  for (const name of ["objectMode", "readableObjectMode", "writableObjectMode"]) {
+    if (!(options as Loose)[name]) continue;
+    throw invalidValue(`options.${name}`, "is not supported", (options as Loose)[name]);
+  }
+}
+
 /** The options of a connection, checked as Node checks them. */
 export function checkConnectOptions(options: Loose): CreateConnectionOptions {
   const { port, path, host, localAddress, localPort, lookup } = options;

@@ -12,7 +12,7 @@ import { checkNetPermission, resolveTargets } from "../net/address.ts";
 import { connectMptcp } from "../net/connect.ts";
 import { abortable, type Contender, happyEyeballs, interleave } from "../net/happy_eyeballs.ts";
 import type { ConnectMptcpOptions, MptcpConn } from "../types.ts";
-import { invalidValue } from "./errors.ts";
+import { badAddress } from "./errors.ts";
 import type { CreateConnectionOptions, LookupAddress, LookupFunction } from "./types.ts";
 
 /** RFC 8305, section 5. */
@@ -20,7 +20,7 @@ const DEFAULT_ATTEMPT_DELAY = 250;
 
 /** The observer of each step. */
 export interface DialObserver {
-  onLookup(error: Error | null, address: string | null, family: number | null, host: string): void;
+  onLookup(error: Error | null, address?: string, family?: number, host?: string): void;
   onAttempt(address: string, port: number, family: number): void;
   onAttemptFailed(address: string, port: number, family: number, error: unknown): void;
 }
@@ -42,7 +42,9 @@ export async function dial(
   }
   checkNetPermission(host, port);
   const addresses = await findAddresses(options, host, observer, signal);
-  const contenders = interleave(addresses).map(({ address, family }) =>
+  // As Node: without Happy Eyeballs the first address is the only one.
+  const tried = options.autoSelectFamily === false ? addresses.slice(0, 1) : interleave(addresses);
+  const contenders = tried.map(({ address, family }) =>
     new AddressAttempt(address, family, port, how, observer)
   );
   return await happyEyeballs(contenders, {
@@ -93,7 +95,7 @@ async function findAddresses(
     for (const { address, family } of addresses) onLookup(null, address, family, host);
     return addresses;
   } catch (error) {
-    if (!signal.aborted) onLookup(error as Error, null, null, host);
+    if (!signal.aborted) onLookup(error as Error, undefined, undefined, host);
     throw error;
   }
 }
@@ -130,7 +132,7 @@ function lookUpBy(
 
 function checkedAddress({ address, family }: LookupAddress): LookupAddress {
   const actual = isIP(address);
-  if (actual === 0) throw invalidValue("address", "must be an IP address", address);
+  if (actual === 0) throw badAddress(address);
   return { address, family: family === 4 || family === 6 ? family : actual };
 }
 

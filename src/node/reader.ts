@@ -27,6 +27,7 @@ export interface ReaderSink {
 /** Reads while the stream wants more. */
 export class SocketReader {
   readonly #onread: OnReadOptions | null;
+  readonly #owner: object;
   readonly #sink: ReaderSink;
   #buffer: Buffer | null = null;
   #size = MIN_SIZE;
@@ -34,8 +35,10 @@ export class SocketReader {
   /** More was asked for while the last chunk was handed on. */
   #isWanted = false;
 
-  constructor(onread: OnReadOptions | null, sink: ReaderSink) {
+  /** `owner` is `this` of the callback. */
+  constructor(onread: OnReadOptions | null, owner: object, sink: ReaderSink) {
     this.#onread = onread;
+    this.#owner = owner;
     this.#sink = sink;
   }
 
@@ -79,7 +82,7 @@ export class SocketReader {
   /** Hands bytes on; whether more are wanted. */
   #hand(buffer: Uint8Array, count: number): boolean {
     if (this.#onread !== null) {
-      if (this.#onread.callback(count, buffer) !== false) return true;
+      if (this.#onread.callback.call(this.#owner, count, buffer) !== false) return true;
       this.#sink.pause();
       return false;
     }

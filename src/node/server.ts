@@ -41,6 +41,22 @@ export class MptcpSocketServer extends EventEmitter {
   #isRefed = true;
   #connections = 0;
 
+  // With `captureRejections`: what an async listener of "connection" throws ends its socket.
+  static {
+    const onRejection = function (
+      this: MptcpSocketServer,
+      error: Error,
+      event: string,
+      socket?: MptcpSocket,
+    ): void {
+      if (event === "connection" && socket !== undefined) socket.destroy(error);
+      else this.emit("error", error);
+    };
+    Object.defineProperty(this.prototype, EventEmitter.captureRejectionSymbol, {
+      value: onRejection,
+    });
+  }
+
   /** Makes a server that does not listen yet. */
   constructor(
     options: MptcpSocketServerOptions | ConnectionListener | null = {},
@@ -177,7 +193,7 @@ export class MptcpSocketServer extends EventEmitter {
 
   /** Stops listening; "close" is emitted when the last connection has ended. */
   close(onClose?: (error?: Error) => void): this {
-    if (onClose !== undefined) {
+    if (typeof onClose === "function") {
       const wasListening = this.#listener !== null;
       this.once("close", () => wasListening ? onClose() : onClose(notRunning()));
     }

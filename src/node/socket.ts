@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import { nextTick } from "node:process";
-import { Duplex } from "node:stream";
+import { addAbortSignal, Duplex } from "node:stream";
 import { nextTurn } from "../../ffi/event_loop.ts";
 import {
   IP_TOS,
@@ -21,7 +21,12 @@ import type { MptcpInfo } from "../kernel/info_types.ts";
 import { adoptMptcp } from "../net/adopt.ts";
 import { resetOnClose, setIntOption } from "../poll/socket.ts";
 import type { Fallback, MptcpConn, NetAddr, Protocol, Subflow } from "../types.ts";
-import { checkConnectOptions, checkTimeout, normalizeArguments } from "./arguments.ts";
+import {
+  checkConnectOptions,
+  checkTimeout,
+  normalizeArguments,
+  refuseObjectMode,
+} from "./arguments.ts";
 import { dial, type DialObserver } from "./dial.ts";
 import { closedBeforeConnection, endedByPeer, socketClosed, toNodeError } from "./errors.ts";
 import { IdleTimer } from "./idle_timer.ts";
@@ -120,6 +125,7 @@ export class MptcpSocket extends Duplex {
 
   /** Makes a socket that is not connected yet. */
   constructor(options: MptcpSocketOptions = {}) {
+    refuseObjectMode(options);
     const { allowHalfOpen = false, signal, onread, mptcp, dualStack, netns, socketOptions } =
       options;
     const { highWaterMark, readableHighWaterMark, writableHighWaterMark } = options;
@@ -128,7 +134,6 @@ export class MptcpSocket extends Duplex {
       // "close" says whether there was an error, which a stream does not.
       emitClose: false,
       autoDestroy: true,
-      ...(signal !== undefined && { signal }),
       ...(highWaterMark !== undefined && { highWaterMark }),
       ...(readableHighWaterMark !== undefined && { readableHighWaterMark }),
       ...(writableHighWaterMark !== undefined && { writableHighWaterMark }),
@@ -139,7 +144,7 @@ export class MptcpSocket extends Duplex {
       ...(netns !== undefined && { netns }),
       ...(socketOptions !== undefined && { socketOptions }),
     };
-    this.#reader = new SocketReader(onread ?? null, {
+    this.#reader = new SocketReader(onread ?? null, this, {
       onBytes: (count) => {
         this.#bytesRead += count;
         this.#idle.touch();
@@ -158,6 +163,8 @@ export class MptcpSocket extends Duplex {
     this.once("end", () => {
       if (!this.allowHalfOpen) this.write = writeAfterEnd as Write;
     });
+    // Behind the fields: one that is aborted already destroys the socket at once.
+    if (signal) addAbortSignal(signal, this);
     if (adopted !== null) this.#conn = adopted;
     else if (options.fd !== undefined) this.#conn = adoptMptcp(options.fd);
   }
@@ -446,7 +453,8 @@ export class MptcpSocket extends Duplex {
 
   /** Bytes that have been written, those that wait included. */
   get bytesWritten(): number {
-    return this.#bytesSent + this.writableLength;
+    // Node's is read from prototypes too.
+    return #bytesSent in this ? this.#bytesSent + this.writableLength : NaN;
   }
 
   /** Bytes that wait to be sent. */
@@ -454,9 +462,9 @@ export class MptcpSocket extends Duplex {
     return this.writableLength;
   }
 
-  /** Whether there is no connection yet. */
+  /** Whether there is no connection yet, or no more. */
   get pending(): boolean {
-    return this.#conn === null || this.connecting;
+    return this.#conn === null || this.connecting || this.destroyed;
   }
 
   /** `"opening"`, `"open"`, `"readOnly"`, `"writeOnly"` or `"closed"`. */
@@ -490,10 +498,13 @@ export class MptcpSocket extends Duplex {
 /** `write` of a socket whose peer has ended the connection. */
 function writeAfterEnd(
   this: MptcpSocket,
-  _chunk: unknown,
+  chunk: unknown,
   encoding?: string | Done,
   callback?: Done,
 ): boolean {
+  if (!this.writableEnded) {
+    return Duplex.prototype.write.call(this, chunk, encoding as BufferEncoding, callback);
+  }
   const done = typeof encoding === "function" ? encoding : callback;
   const error = endedByPeer();
   if (done !== undefined) nextTick(done, error);

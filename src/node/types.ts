@@ -99,7 +99,8 @@ export interface MptcpSocketConnectOptions extends MptcpSocketMode {
   /** Milliseconds without data before the first keep-alive probe. */
   keepAliveInitialDelay?: number | undefined;
   /**
-   * Happy Eyeballs: start an attempt at the next address while one is slow.
+   * Happy Eyeballs: start an attempt at the next address while one is slow. With `false` only the
+   * first address of a name is tried.
    * @default {true}
    */
   autoSelectFamily?: boolean | undefined;
