@@ -1,0 +1,203 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { initTRPC } from "@trpc/server";
+import { fetchRequestHandler } from "@trpc/server/adapters/fetch";
+import { Application } from "@oakserver/oak";
+import express from "express";
+import fastify from "fastify";
+import { createSchema, createYoga } from "graphql-yoga";
+import { H3 } from "h3";
+import { Hono } from "hono";
+import { streamSSE } from "hono/streaming";
+import type { RequestListener } from "node:http";
+import { connectMptcp, mptcpSupport } from "../mod.ts";
+import { serveMptcp, type ServeMptcpHandler, type ServeMptcpInfo } from "../src/http/mod.ts";
+import { createServer } from "../src/node/mod.ts";
+import { createServer as createHttpServer } from "node:http";
+import { test, type TestOptions } from "./harness.ts";
+import { ENGINES } from "./http.ts";
+import { bytesOf, readToEnd, writeAll } from "./sockets.ts";
+
+const skip = mptcpSupport().fallback?.detail ?? null;
+
+/** What is used of Elysia here: its own types bring those of Bun along, which Deno has others for. */
+interface ElysiaApp {
+  get(path: string, handler: (context: { request: Request }) => string): ElysiaApp;
+  post(path: string, handler: (context: { body: unknown }) => unknown): ElysiaApp;
+  handle(request: Request): Promise<Response>;
+}
+const elysia = "elysia";
+const { Elysia } = await import(elysia) as { Elysia: new (options: object) => ElysiaApp };
+
+/** What a client that speaks MPTCP for certain gets: the head and the body. */
+async function ask(port: number, path: string, headers: string[] = [], body = ""): Promise<string> {
+  using conn = await connectMptcp({ hostname: "127.0.0.1", port, mptcp: "require-peer" });
+  const head = [
+    `${body === "" ? "GET" : "POST"} ${path} HTTP/1.1`,
+    "Host: frameworks.test",
+    "Connection: close",
+    ...headers,
+    ...body === "" ? [] : [`Content-Length: ${body.length}`],
+  ];
+  await writeAll(conn, bytesOf(`${head.join("\r\n")}\r\n\r\n${body}`));
+  const answer = new TextDecoder().decode(await readToEnd(conn));
+  assertEquals(conn.protocol, "mptcp");
+  return answer;
+}
+
+interface Framework {
+  readonly name: string;
+  /** The one runtime that it works on, and why. */
+  readonly only?: TestOptions["only"];
+  readonly handler: () => ServeMptcpHandler;
+  readonly asks: readonly { path: string; headers?: string[]; body?: string; answer: RegExp }[];
+}
+
+const JSON_TYPE = ["Content-Type: application/json"];
+
+const FRAMEWORKS: readonly Framework[] = [
+  {
+    name: "Hono",
+    handler() {
+      const app = new Hono<{ Bindings: ServeMptcpInfo }>();
+      app.get("/", (c) => c.text(`${c.env.protocol} from ${c.env.remoteAddr.hostname}`));
+      app.post("/echo", async (c) => c.json(await c.req.json()));
+      app.get("/events", (c) =>
+        streamSSE(c, async (stream) => {
+          for (const data of ["one", "two"]) await stream.writeSSE({ data });
+        }));
+      return app.fetch as ServeMptcpHandler;
+    },
+    asks: [
+      { path: "/", answer: /mptcp from 127\.0\.0\.1/ },
+      { path: "/echo", headers: JSON_TYPE, body: '{"a":1}', answer: /\{"a":1\}/ },
+      { path: "/events", answer: /text\/event-stream[^]*data: one[^]*data: two/ },
+      { path: "/none", answer: /^HTTP\/1\.1 404/ },
+    ],
+  },
+  {
+    name: "Elysia",
+    handler() {
+      const infos = new WeakMap<Request, ServeMptcpInfo>();
+      const app: ElysiaApp = new Elysia({ sucrose: { gcTime: null } })
+        .get("/", ({ request }) => String(infos.get(request)?.protocol))
+        .post("/echo", ({ body }) => body as object);
+      return (request, info) => {
+        infos.set(request, info);
+        return app.handle(request);
+      };
+    },
+    asks: [
+      { path: "/", answer: /mptcp/ },
+      { path: "/echo", headers: JSON_TYPE, body: '{"a":1}', answer: /\{"a":1\}/ },
+    ],
+  },
+  {
+    name: "h3",
+    handler() {
+      const infos = new WeakMap<Request, ServeMptcpInfo>();
+      const app = new H3()
+        .get("/", (event) => String(infos.get(event.req as Request)?.protocol))
+        .post("/echo", async (event) => await event.req.json());
+      return (request, info) => {
+        infos.set(request, info);
+        return app.fetch(request);
+      };
+    },
+    asks: [
+      { path: "/", answer: /mptcp/ },
+      { path: "/echo", headers: JSON_TYPE, body: '{"a":1}', answer: /"a": ?1/ },
+    ],
+  },
+  {
+    name: "oak",
+    only: { runtime: "bun", reason: "oak from npm answers with 500 there; for Deno it is on JSR" },
+    handler: () => async (request, info) => {
+      const app = new Application();
+      app.use(({ response }) => {
+        response.body = String(info.protocol);
+      });
+      const response = await app.handle(request as never) as unknown as Response | undefined;
+      return response ?? new Response(null, { status: 404 });
+    },
+    asks: [{ path: "/", answer: /mptcp/ }],
+  },
+  {
+    name: "tRPC",
+    handler() {
+      const t = initTRPC.context<{ info: ServeMptcpInfo }>().create();
+      const router = t.router({ protocol: t.procedure.query(({ ctx }) => ctx.info.protocol) });
+      return (req, info) =>
+        fetchRequestHandler({ endpoint: "/trpc", req, router, createContext: () => ({ info }) });
+    },
+    asks: [{ path: "/trpc/protocol", answer: /\{"result":\{"data":"mptcp"\}\}/ }],
+  },
+  {
+    name: "GraphQL Yoga",
+    handler() {
+      const yoga = createYoga<ServeMptcpInfo>({
+        logging: false,
+        schema: createSchema<ServeMptcpInfo>({
+          typeDefs: "type Query { protocol: String }",
+          resolvers: { Query: { protocol: (_parent, _args, { protocol }) => protocol } },
+        }),
+      });
+      return (request, info) => yoga.fetch(request, info);
+    },
+    asks: [{
+      path: "/graphql",
+      headers: JSON_TYPE,
+      body: '{"query":"{ protocol }"}',
+      answer: /\{"data":\{"protocol":"mptcp"\}\}/,
+    }],
+  },
+];
+
+for (const { name, only, handler, asks } of FRAMEWORKS) {
+  for (const engine of ENGINES) {
+    test(
+      `${name} runs unchanged on the ${engine} engine and knows that its request came over MPTCP`,
+      {
+        skip,
+        ...only !== undefined && { only },
+      },
+      async () => {
+        await using server = serveMptcp({ hostname: "127.0.0.1", port: 0, engine }, handler());
+        for (const { path, headers, body, answer } of asks) {
+          assertMatch(await ask(server.addr.port, path, headers, body), answer);
+        }
+      },
+    );
+  }
+}
+
+/** Those that are made for `node:http`, on connections of `createServer` of `./node`. */
+const LISTENERS: Readonly<Record<string, () => Promise<RequestListener>>> = {
+  async Express() {
+    const app = (express as () => { get(path: string, handler: RequestListener): void })();
+    app.get("/", (request, response) => {
+      response.end(`protocol ${(request.socket as unknown as { protocol: string }).protocol}`);
+    });
+    return await Promise.resolve(app as unknown as RequestListener);
+  },
+  async Fastify() {
+    const app = fastify();
+    app.get("/", (request) => {
+      return `protocol ${(request.socket as unknown as { protocol: string }).protocol}`;
+    });
+    await app.ready();
+    return app.routing as RequestListener;
+  },
+};
+
+for (const [name, listener] of Object.entries(LISTENERS)) {
+  test(`${name} runs unchanged on connections of createServer and knows that they are MPTCP`, {
+    skip,
+  }, async () => {
+    const http = createHttpServer(await listener());
+    const server = createServer().serve(http);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as { port: number };
+    assertMatch(await ask(port, "/"), /^HTTP\/1\.1 200[^]*protocol mptcp/);
+    await new Promise((resolve) => server.close(resolve));
+  });
+}
