@@ -375,7 +375,8 @@ export class AdaptivePolicy implements PathPolicy {
     const test = this.#test!;
     const { at } = sample;
     test.bytes += used;
-    const rate = rateOf(test);
+    // What is still on its way counts: its first packets may have gone through at once.
+    const rate = arrived ? rateOf(test) : test.arrived / Math.max(1, at - test.movedAt!);
     const isSlow = !arrived || test.active > 10 && rate < WORTH * test.alone;
     if (isSlow) {
       this.#ban(path, at);
