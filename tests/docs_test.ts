@@ -145,7 +145,10 @@ test("every page in docs/ begins with a title and says for whom it is, and the R
   follow("README.md");
   for (const path of PAGES.filter((path) => path !== "README.md")) {
     const [title, , first] = pageText(path).split("\n");
-    assert(title!.startsWith("# ") && /^(This page is for|For) (people|programs) /.test(first!), path);
+    assert(
+      title!.startsWith("# ") && /^(This page is for|For) (people|programs) /.test(first!),
+      path,
+    );
   }
   assertEquals(PAGES.filter((path) => !reachable.has(path)), []);
 });
