@@ -90,7 +90,8 @@ export function invalidType(name: string, expected: string, value: unknown): Typ
 
 /** `ERR_INVALID_ARG_VALUE`. */
 export function invalidValue(name: string, reason: string, value: unknown): TypeError {
-  const message = `The argument '${name}' ${reason}. Received ${show(value)}`;
+  const kind = name.includes(".") ? "property" : "argument";
+  const message = `The ${kind} '${name}' ${reason}. Received ${show(value)}`;
   return coded(new TypeError(message), "ERR_INVALID_ARG_VALUE");
 }
 

@@ -454,7 +454,7 @@ export class MptcpSocket extends Duplex {
   /** Bytes that have been written, those that wait included. */
   get bytesWritten(): number {
     // Node's is read from prototypes too.
-    return #bytesSent in this ? this.#bytesSent + this.writableLength : NaN;
+    return #bytesSent in this ? this.#bytesSent + this.writableLength : undefined as never;
   }
 
   /** Bytes that wait to be sent. */
