@@ -15,7 +15,15 @@ export type RuntimeHandler = (request: Request, context: object) => Response | P
 export interface TlsOptions {
   readonly cert: string;
   readonly key: string;
+  /** Certificates for clients that ask for other names; the one above is for all the rest. */
+  readonly byName?: readonly NamedTlsOptions[];
   readonly [option: string]: unknown;
+}
+
+/** A certificate for clients that ask for this name. */
+export interface NamedTlsOptions extends TlsOptions {
+  /** "example.org", or "*.example.org" for the names directly below it. */
+  readonly serverName: string;
 }
 
 /** What a server of the runtime is made of. */

@@ -7,6 +7,7 @@
 import { createServer, type RequestListener } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { Socket } from "node:net";
+import { Certificates } from "./certificates.ts";
 import type { NodeServer, TlsOptions } from "./http.ts";
 
 /** See `nodeServer` of the contract in `http.ts`. */
@@ -15,7 +16,8 @@ export function createNodeServer(
   onConnection: (socket: Socket) => void,
   tls: TlsOptions | null,
 ): NodeServer {
-  const secure = tls === null ? null : createHttpsServer({ ...tls }, listener);
+  const certificates = tls === null ? null : new Certificates(tls);
+  const secure = certificates === null ? null : createHttpsServer(certificates.options, listener);
   const server = secure ?? createServer(listener);
   server.on(tls === null ? "connection" : "secureConnection", onConnection);
   const adopt = (fd: number) => {
@@ -24,6 +26,9 @@ export function createNodeServer(
     server.emit("connection", socket);
     return socket;
   };
-  const setTls = (tls: TlsOptions) => secure?.setSecureContext({ ...tls });
+  const setTls = (tls: TlsOptions) => {
+    certificates?.replace(tls);
+    secure?.setSecureContext(certificates!.options);
+  };
   return { server, adopt, setTls };
 }

@@ -18,7 +18,8 @@ import {
 import { test } from "./harness.ts";
 import { createSigned, noCertificate } from "./certificate.ts";
 import { bytesOf, connectedPair } from "./sockets.ts";
-import { serveMptcp } from "../src/http/mod.ts";
+import { DENO_OPTIONS } from "./deno_serve_options.ts";
+import { type MptcpServer, serveMptcp, type ServeMptcpHandler } from "../src/http/mod.ts";
 
 export const asTcpConn: (conn: MptcpConn) => Deno.TcpConn = (conn) => conn;
 export const asConn: (conn: MptcpConn) => Deno.Conn<Deno.NetAddr> = (conn) => conn;
@@ -30,6 +31,24 @@ export const asNetAddr: (addr: NetAddr) => Deno.NetAddr = (addr) => addr;
 /** The two verbs take the options of Deno's own. */
 export const asListen: (options: Deno.TcpListenOptions) => Deno.TcpListener = listenMptcp;
 export const asConnect: (options: Deno.ConnectOptions) => Promise<Deno.TcpConn> = connectMptcp;
+export const asHttpServer: (server: MptcpServer) => Deno.HttpServer<Deno.NetAddr> = (server) =>
+  server;
+/** Handlers and options of `Deno.serve`. */
+export const asHandler: (handler: Deno.ServeHandler) => ServeMptcpHandler = (handler) => handler;
+export const asServe: (
+  options: Deno.ServeTcpOptions & Deno.ServeInit<Deno.NetAddr>,
+) => MptcpServer = serveMptcp;
+export const asServeTls: (
+  options: Deno.ServeTcpOptions & Deno.TlsCertifiedKeyPem,
+  handler: Deno.ServeHandler<Deno.NetAddr>,
+) => MptcpServer = serveMptcp;
+export const denoOptions: readonly (
+  keyof (Deno.ServeTcpOptions & Deno.TlsCertifiedKeyPem & Deno.ServeInit)
+)[] = DENO_OPTIONS;
+/** None is missing. */
+export const allDenoOptions: (
+  name: keyof (Deno.ServeTcpOptions & Deno.TlsCertifiedKeyPem & Deno.ServeInit),
+) => typeof DENO_OPTIONS[number] = (name) => name;
 export const asError: (error: MptcpError) => Error & { code: string } = (error) => error;
 
 /** What type-checks has to work. */

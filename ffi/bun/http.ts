@@ -18,6 +18,7 @@ import type {
   TlsOptions,
   WebSocketUpgrade,
 } from "../http.ts";
+import { Certificates } from "../certificates.ts";
 import { UpgradedWebSocket, websocketHandlers } from "./server_websocket.ts";
 
 /** The parts of `Bun` that this file uses, so that Deno's type checker needs no Bun types. */
@@ -61,7 +62,7 @@ function serve(options: RuntimeServerOptions): RuntimeServer {
     hostname,
     port,
     error: onError,
-    ...(tls !== null && { tls }),
+    ...(tls !== null && { tls: toBunTls(tls) }),
     fetch: handler,
   });
   const { promise: finished, resolve } = Promise.withResolvers<null>();
@@ -90,6 +91,10 @@ function showAddress(
     port: { value: port },
     url: { get: () => new URL(`${protocol}//${host}:${port}/`) },
   });
+}
+
+function toBunTls({ byName, ...tls }: TlsOptions): object {
+  return byName === undefined ? tls : [tls, ...byName];
 }
 
 function remoteAddr(
@@ -144,7 +149,9 @@ function nodeServer(
     onConnection(socket);
     server.emit("connection", socket);
   };
-  const secure = tls && createTlsServer({ ...tls, ALPNProtocols: ["http/1.1"] }, serve);
+  const certificates = tls && new Certificates(tls);
+  const secure = certificates &&
+    createTlsServer({ ...certificates.options, ALPNProtocols: ["http/1.1"] }, serve);
   const adopt = (fd: number) => {
     // The types of Node do not know what Bun takes here; new Socket({ fd }) does nothing.
     const socket = connect({ fd, allowHalfOpen: tls === null } as never);
@@ -152,7 +159,10 @@ function nodeServer(
     else secure.emit("connection", socket);
     return socket;
   };
-  const setTls = (tls: TlsOptions) => void secure?.setSecureContext({ ...tls });
+  const setTls = (tls: TlsOptions) => {
+    certificates?.replace(tls);
+    secure?.setSecureContext(certificates!.options);
+  };
   return { server, adopt, setTls };
 }
 
@@ -165,7 +175,16 @@ export const bunHttp: RuntimeHttp = {
   tellsCompletion: false,
   hidesTextType: true,
   showAddress,
-  optionNames: ["development", "id", "idleTimeout", "maxRequestBodySize", "routes", "websocket"],
+  optionNames: [
+    "development",
+    "http1",
+    "http2",
+    "id",
+    "idleTimeout",
+    "maxRequestBodySize",
+    "routes",
+    "websocket",
+  ],
   foreignTlsOption,
   serve,
   remoteAddr,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { TlsOptions } from "../../ffi/http.ts";
+import type { NamedTlsOptions, TlsOptions } from "../../ffi/http.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
 import { checkSignal } from "../net/options.ts";
 import { show } from "../show.ts";
@@ -47,6 +47,7 @@ const SERVE_OPTIONS = [
   "handler",
   "fetch",
   "transport",
+  "keyFormat",
 ] as const;
 const KNOWN: readonly string[] = [...LISTEN_OPTIONS, ...SERVE_OPTIONS];
 
@@ -102,6 +103,9 @@ function separate(
     throw new TypeError(
       `Invalid transport: this server listens on TCP and MPTCP, got ${show(transport)}`,
     );
+  }
+  if (given.keyFormat !== undefined && given.keyFormat !== "pem") {
+    throw new TypeError(`Invalid keyFormat: expected "pem", got ${show(given.keyFormat)}`);
   }
   for (const name of NODE_OPTIONS) {
     const value = given[name];
@@ -162,9 +166,21 @@ function tlsOf({ cert, key, tls }: Readonly<Record<string, unknown>>): TlsOption
   return toTls(tls);
 }
 
-/** A certificate and its key: without both there would be no HTTPS, and nobody would be told. */
+/** One certificate, or several of which the first is for all names that no other is for. */
 export function toTls(tls: unknown): TlsOptions {
-  if (typeof tls !== "object" || tls === null || Array.isArray(tls)) {
+  if (!Array.isArray(tls)) return pair(tls);
+  const [first, ...others] = tls.map(pair);
+  if (first === undefined) throw new TypeError("Invalid tls: expected at least one certificate");
+  for (const { serverName } of others) {
+    if (typeof serverName === "string" && serverName !== "") continue;
+    throw new TypeError("Invalid tls: every certificate but the first needs a serverName");
+  }
+  return others.length === 0 ? first : { ...first, byName: others as NamedTlsOptions[] };
+}
+
+/** A certificate and its key: without both there would be no HTTPS, and nobody would be told. */
+function pair(tls: unknown): TlsOptions {
+  if (typeof tls !== "object" || tls === null) {
     throw new TypeError(`Invalid tls: expected an object with cert and key, got ${show(tls)}`);
   }
   const { cert, key } = tls as Record<string, unknown>;

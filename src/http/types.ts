@@ -72,6 +72,11 @@ export interface ServeMptcpTls {
   cert: string;
   /** The private key, in PEM. */
   key: string;
+  /**
+   * The name of the server that this certificate is for, where there are several: "example.org", or
+   * "*.example.org" for the names directly below it.
+   */
+  serverName?: string;
   /** Further options of the server that does the work. */
   [option: string]: unknown;
 }
@@ -88,11 +93,12 @@ export interface ServeMptcpOptions extends ListenMptcpOptions {
   /** The private key for HTTPS, in PEM; with `cert`. */
   key?: string;
   /**
-   * The same as `cert` and `key`, as `Bun.serve` takes them. Other members are for the server that does
+   * The same as `cert` and `key`, as `Bun.serve` takes them: one certificate, or several for several
+   * names, of which the first is for clients that ask for another name or none. Other members are for the server that does
    * the work: `ca`, `requestCert`, `rejectUnauthorized`, `SNICallback`, `ALPNProtocols` of `node:tls` on
    * the node engine, those of `Bun.serve` on Bun's native engine. `Deno.serve` has none.
    */
-  tls?: ServeMptcpTls;
+  tls?: ServeMptcpTls | readonly ServeMptcpTls[];
   /** Closes the server and all its connections. */
   signal?: AbortSignal;
   /** Called once the server listens, before `serveMptcp` returns. */
@@ -146,7 +152,7 @@ export interface ReloadOptions {
   /** Answers for a handler that threw. */
   onError?: (error: unknown) => Response | Promise<Response>;
   /** The certificate of new connections. */
-  tls?: ServeMptcpTls;
+  tls?: ServeMptcpTls | readonly ServeMptcpTls[];
 }
 
 /** Options with a handler among them, as `Deno.serve` takes them. */
