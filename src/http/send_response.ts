@@ -25,6 +25,8 @@ const MAGIC: Readonly<Record<string, readonly number[]>> = {
 };
 
 type Reader = ReadableStreamDefaultReader<unknown>;
+/** What a read gives; Deno and the DOM library name it differently. */
+type Read = Awaited<ReturnType<Reader["read"]>>;
 
 /**
  * Sends a response; resolves when the last of it is written, or the client is gone. A body that is
@@ -124,9 +126,9 @@ async function sendBody(
 }
 
 interface Begun {
-  readonly first: Promise<ReadableStreamReadResult<unknown>>;
+  readonly first: Promise<Read>;
   /** The read behind it, if there is one already. */
-  readonly second: Promise<ReadableStreamReadResult<unknown>> | null;
+  readonly second: Promise<Read> | null;
   readonly isSoon: boolean;
   /** All of the body, if it is there at once. */
   readonly whole: Uint8Array | null;
