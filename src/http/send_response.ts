@@ -55,6 +55,8 @@ export async function sendResponse(response: Response, message: ServerResponse):
     if (!isGone(message)) throw error;
   } finally {
     message.off("close", leave);
+    // The socket is destroyed before the message says that it is closed.
+    if (isGone(message)) leave();
   }
 }
 
