@@ -23,6 +23,8 @@ export interface TestOptions {
   only?: { runtime: Runtime; reason: string };
   /** Milliseconds, 60 000 by default. */
   timeout?: number;
+  /** Whether it takes so long that it runs with `MPTCP_TEST_LONG=1` alone. */
+  long?: boolean;
 }
 
 type Body = () => void | Promise<void>;
@@ -47,11 +49,13 @@ export function test(name: string, body: Body): void;
 export function test(name: string, options: TestOptions, body: Body): void;
 export function test(name: string, options: TestOptions | Body, maybeBody?: Body): void {
   const body = maybeBody ?? options as Body;
-  const { skip = null, place = null, only, timeout = 60_000 } = maybeBody
+  const { skip = null, place = null, only, timeout = 60_000, long = false } = maybeBody
     ? options as TestOptions
     : {};
   if (only !== undefined && only.runtime !== runtime) {
     runner.skip(`${name} (not on ${runtime}: ${only.reason})`);
+  } else if (long && process.env.MPTCP_TEST_LONG !== "1") {
+    runner.skip(`${name} (skipped: it takes long, MPTCP_TEST_LONG=1 runs it)`);
   } else if (place !== null) {
     runner.skip(`${name} (skipped: ${place})`);
   } else if (skip === null) {

@@ -65,6 +65,7 @@ for (const engine of ENGINES) {
       {
         skip: noCurl ?? noCertificate,
         timeout: 180_000,
+        long: scheme === "https",
       },
       async () => {
         let protocol = "";

@@ -17,6 +17,7 @@ const only = {
 } as const;
 
 test("no call that fails in a row of the contract makes it hang, leak or lie", {
+  long: true,
   only,
 }, async () => {
   const { faults, shown, problems } = await torture(SAMPLE);
