@@ -114,14 +114,14 @@ for (const engine of ENGINES) {
     const { port } = server.addr;
     const error = assertThrows(() => serveMptcp({ port, engine }, tell), MptcpError);
     assertEquals([error.code, error.port], ["EADDRINUSE", port]);
-    assertEquals(openFds(), before);
+    await assertOpenFds(before);
   });
 
   test(`${engine}: a certificate that is none is an error, and leaves no descriptor`, async () => {
     const before = await settledFds();
     const options = { port: 0, engine, cert: "none", key: "none" };
     assertThrows(() => serveMptcp(options, tell), Error);
-    assertEquals(openFds(), before);
+    await assertOpenFds(before);
   });
 }
 

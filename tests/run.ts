@@ -12,7 +12,7 @@
  * @module
  */
 
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -149,6 +149,8 @@ async function testOn(name: Runtime): Promise<Totals> {
     throw new Error("Bun is not installed: run `deno install`");
   }
   const folder = mkdtempSync(join(tmpdir(), "mptcp-suite-"));
+  // Servers that tests start have users of their own.
+  chmodSync(folder, 0o1777);
   try {
     const command = commandOf(name);
     const [status, output] = await runTeed(
