@@ -44,7 +44,10 @@ export async function main(args: readonly string[]): Promise<number> {
     return reportFailure(error, names.join(" "), asksForJson(rest), terminal);
   } finally {
     // A reader that does not read is not waited for any longer.
-    await Promise.race([terminal.flush(), delay(FLUSH_TIME, undefined, { ref: false })]);
+    const late = new AbortController();
+    const patience = delay(FLUSH_TIME, undefined, { ref: false, signal: late.signal });
+    await Promise.race([terminal.flush(), patience.catch(() => {})]);
+    late.abort();
   }
 }
 
