@@ -105,7 +105,7 @@ for (const engine of ENGINES) {
     const before = await settledFds();
     const required = { port: 0, engine, netns: netns.name, mptcp: "require" } as const;
     assertThrows(() => serveMptcp(required, tell), MptcpError, "required");
-    assertEquals(openFds(), before);
+    await assertOpenFds(before);
   });
 
   test(`${engine}: a port in use is an error, and leaves no descriptor`, async () => {

@@ -90,7 +90,17 @@ export function bytesOf(text: string): Uint8Array {
 
 /** Waits. */
 export function delay(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+  const ended = new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
+  pending.add(ended);
+  ended.then(() => pending.delete(ended));
+  return ended;
+}
+
+const pending = new Set<Promise<void>>();
+
+/** Waits for the delays that nobody waited for to the end, as of a body that has been cancelled. */
+export async function delaysEnded(): Promise<void> {
+  while (pending.size > 0) await Promise.all(pending);
 }
 
 /** Waits until a count has stayed the same for so many milliseconds, and gives it. */
