@@ -3,7 +3,7 @@ import { serveMptcp, type ServeMptcpOptions } from "../src/http/mod.ts";
 import { pretendUnsupported } from "../ffi/runtime.ts";
 import { connectMptcp, MptcpError, mptcpSupport } from "../mod.ts";
 import { createCertificate, noCertificate } from "./certificate.ts";
-import { assertOpenFds, openFds, settledFds, test } from "./harness.ts";
+import { assertOpenFds, settledFds, test } from "./harness.ts";
 import { ENGINES, outputOf, rawRequest, tell, type Told, urlOf } from "./http.ts";
 import { createNetns, missingNamespaces, missingProgram, pythonPeer } from "./processes.ts";
 import { delay } from "./sockets.ts";

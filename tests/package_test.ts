@@ -10,7 +10,7 @@ import {
 import { join } from "node:path";
 import process from "node:process";
 import { spawnSync } from "node:child_process";
-import { absoluteLinks, withRepository } from "../.ci/absolute_links.ts";
+import { absoluteLinks, withJsrNames, withRepository } from "../.ci/prepare_release.ts";
 import { connectMptcp, mptcpSupport } from "../mod.ts";
 import { proxyMptcp } from "../src/proxy/mod.ts";
 import { VERSION } from "../src/cli/version.ts";
@@ -238,6 +238,26 @@ test("a release has absolute links, and says where its repository is", () => {
   const project = JSON.parse(withRepository(text, "https://example.org/owner/name"));
   assertEquals(project.repository.url, "git+https://example.org/owner/name.git");
 });
+
+test("what is published imports @std from JSR", () => {
+  const { imports } = JSON.parse(withJsrNames(readFileSync(`${ROOT}deno.json`, "utf8")));
+  const names = ["mod.ts", ...sourcesOf("ffi"), ...sourcesOf("src")].flatMap((path) => {
+    const text = readFileSync(`${ROOT}${path}`, "utf8");
+    return [...text.matchAll(/^(?:import|export|}).* from "(@std[^"]+)";$/gm)].map(([, name]) =>
+      name!
+    );
+  });
+  assertEquals(names.sort().map((name) => imports[name]), [
+    "jsr:@std/cli@^1.0.0/parse-args",
+    "jsr:@std/http@^1.0.0/server-sent-event-stream",
+    "jsr:@std/http@^1.0.0/status",
+  ]);
+});
+
+function sourcesOf(folder: string): string[] {
+  return readdirSync(`${ROOT}${folder}`, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts")).map((name) => `${folder}/${name}`);
+}
 
 test("deno task demo downloads the standard library alone", {
   only,

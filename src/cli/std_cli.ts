@@ -1,11 +1,11 @@
 /**
- * `@std/cli`, as far as the program uses it, with types: the npm package that it comes from here has
- * none. With `jsr:` in the import map this file goes.
+ * `@std/cli/parse-args`, as far as the program uses it, with types: the npm package that the import map
+ * of this repository has in its place has none, and what is published imports `jsr:@std/cli`.
  *
  * @module
  */
 
-import * as std from "deno-std/cli/parse_args.js";
+import * as std from "@std/cli/parse-args";
 
 /** What {@linkcode parseArgs} is to know about the options. */
 export interface ParseOptions {
@@ -22,9 +22,7 @@ export interface ParseOptions {
 }
 
 /** Takes a command line apart. */
-export function parseArgs(
+export const parseArgs: (
   args: readonly string[],
   options: ParseOptions,
-): { _: string[] } & Record<string, unknown> {
-  return std.parseArgs(args, options);
-}
+) => { _: string[] } & Record<string, unknown> = std.parseArgs as never;

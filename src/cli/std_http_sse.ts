@@ -1,11 +1,12 @@
 /**
  * `@std/http/server-sent-event-stream`, as far as the program uses it, with types: the npm package that
- * it comes from here has none. With `jsr:` in the import map this file goes.
+ * the import map of this repository has in its place has none, and what is published imports
+ * `jsr:@std/http`.
  *
  * @module
  */
 
-import * as std from "deno-std/http/server_sent_event_stream.js";
+import * as std from "@std/http/server-sent-event-stream";
 
 /** A message. */
 export interface ServerSentEventMessage {

@@ -1,11 +1,11 @@
 /**
- * `@std/http/status`, as far as the program uses it, with types: the npm package that it comes from
- * here has none. With `jsr:` in the import map this file goes.
+ * `@std/http/status`, as far as the program uses it, with types: the npm package that the import map of
+ * this repository has in its place has none, and what is published imports `jsr:@std/http`.
  *
  * @module
  */
 
-import * as std from "deno-std/http/status.js";
+import * as std from "@std/http/status";
 
 /** The numbers of statuses, by their names. */
 export const STATUS_CODE: {

@@ -1,1 +1,3 @@
 declare module "deno-std/*";
+declare module "@std/cli/*";
+declare module "@std/http/*";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { parseArgs } from "@std/cli";
+import { parseArgs } from "../std_cli.ts";
 import { Arguments, UsageError } from "./arguments.ts";
 import type { Command, Option } from "./command.ts";
 

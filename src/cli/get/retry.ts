@@ -4,7 +4,7 @@
  * @module
  */
 
-import { STATUS_CODE } from "@std/http/status";
+import { STATUS_CODE } from "../std_http_status.ts";
 import { pause } from "../ui/pause.ts";
 import { StatusError } from "../ui/status_error.ts";
 import type { Terminal } from "../ui/terminal.ts";

@@ -5,7 +5,7 @@
  */
 
 import { createFileResponse } from "@remix-run/response/file";
-import { STATUS_CODE, STATUS_TEXT } from "@std/http/status";
+import { STATUS_CODE, STATUS_TEXT } from "../std_http_status.ts";
 import { type Entry, type Folder, partsOf } from "./folder.ts";
 import { listingPage } from "./listing.ts";
 import { OpenFile } from "./open_file.ts";

@@ -6,10 +6,7 @@
 
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { clearInterval, setInterval } from "node:timers";
-import {
-  type ServerSentEventMessage,
-  ServerSentEventStream,
-} from "@std/http/server-sent-event-stream";
+import { type ServerSentEventMessage, ServerSentEventStream } from "../../std_http_sse.ts";
 import { isShortage, MptcpError } from "../../../error.ts";
 import { type MptcpServer, serveMptcp } from "../../../http/mod.ts";
 import { type MptcpEvents, MptcpPathManager } from "../../../path_manager/mod.ts";

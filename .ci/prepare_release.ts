@@ -1,8 +1,9 @@
 /**
  * Prepares a release: JSR and npm show the README without the files beside it, so its links and
- * pictures get absolute addresses, and package.json the address of the repository.
+ * pictures get absolute addresses, and package.json the address of the repository. The import map has
+ * a mirror on npm in the place of `@std`, which gives way to JSR's own packages.
  *
- *   deno run --allow-read --allow-write .ci/absolute_links.ts https://github.com/OWNER/NAME v1.2.3
+ *   deno run --allow-read --allow-write .ci/prepare_release.ts https://github.com/OWNER/NAME v1.2.3
  *
  * @module
  */
@@ -29,11 +30,20 @@ export function withRepository(text: string, repository: string): string {
   return JSON.stringify({ ...JSON.parse(text), ...added }, null, 2) + "\n";
 }
 
+/** The text of a deno.json whose import map has JSR's packages in the place of the mirror on npm. */
+export function withJsrNames(text: string): string {
+  return text.replace(
+    /"(@std\/(cli|http)(\/[^"]+))": "npm:[^"]+"/g,
+    (_, name, from, path) => `"${name}": "jsr:@std/${from}@^1.0.0${path}"`,
+  );
+}
+
 if (import.meta.main) {
   const [repository, tag] = process.argv.slice(2);
   if (repository === undefined || tag === undefined) throw new TypeError("Expected URL and TAG");
   const change = (path: string, edit: (text: string) => string) =>
     writeFileSync(path, edit(readFileSync(path, "utf8")));
   change("README.md", (text) => absoluteLinks(text, repository, tag));
+  change("deno.json", withJsrNames);
   change("package.json", (text) => withRepository(text, repository));
 }
