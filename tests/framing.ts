@@ -112,6 +112,20 @@ function failed(message: RegExp): Case["check"] {
 /** The cases. */
 export const CASES: readonly Case[] = [
   {
+    name: "a handler that says keep-alive keeps no connection that its client asks to close",
+    handler: () => new Response("hello", { headers: { connection: "keep-alive" } }),
+    check: ({ head }) => {
+      assertMatch(head, /^connection: close\r?$/im);
+      assert(!/keep-alive/i.test(head), head);
+    },
+  },
+  {
+    name: "a handler that says close has the connection closed",
+    send: "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    handler: () => new Response("hello", { headers: { connection: "close" } }),
+    check: ({ head }) => assertMatch(head, /^connection: close\r?$/im),
+  },
+  {
     name: "a stream longer than the content-length of its handler is cut off there",
     handler: () =>
       new Response(streamOf([bytesOf("12345"), bytesOf(SMUGGLED)]), {

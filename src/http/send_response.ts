@@ -214,6 +214,8 @@ function writeHead(
   const headers: string[] = [];
   for (const [name, value] of response.headers) {
     if (FRAMING.has(name) || !isPacked && name === "content-encoding") continue;
+    // It would keep a connection that the client asks to close.
+    if (name === "connection" && !/\bclose\b/i.test(value)) continue;
     headers.push(name, value);
   }
   if (type !== null) headers.push("content-type", type);
