@@ -251,3 +251,13 @@ test("options of the node engine alone are never ignored: they choose it, or are
     serveMptcp({ ...PLACE, engine: "native", maxConnections: 5 }, () => new Response());
   assertThrows(native, Error, "maxConnections");
 });
+
+test("a port that is digits is a port, and any other text is an error that names it", async () => {
+  const fetch = () => new Response("hello");
+  await using server = serveMptcp({ hostname: "127.0.0.1", port: "0", fetch });
+  assert(server.addr.port > 0);
+  for (const port of ["", "http", "80 ", "0x50", "-1"]) {
+    assertThrows(() => serveMptcp({ hostname: "127.0.0.1", port, fetch }), TypeError, "port");
+  }
+  assertThrows(() => serveMptcp({ hostname: "127.0.0.1", port: "65536", fetch }), RangeError);
+});

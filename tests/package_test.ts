@@ -93,6 +93,25 @@ createConnection({ host: "localhost" });
 void socket;
 `;
 
+/** The same where there are types of Bun: what was written for `Bun.serve`. */
+const BUN_TYPES = `
+import { serveMptcp } from "@multipath/mptcp/http";
+
+type Server = Bun.Server<{ name: string }>;
+const websocket: Bun.WebSocketHandler<{ name: string }> = { message: (ws, text) => void ws.send(text) };
+function fetch(this: Server, request: Request, server: Server): Response | undefined {
+  if (server.upgrade(request, { data: { name: "x" } })) return;
+  return new Response(server.requestIP(request)?.address ?? this.url.href);
+}
+serveMptcp({ port: process.env.PORT, fetch, websocket, idleTimeout: 30, error: ({ message }: Error) => new Response(message) });
+serveMptcp({ routes: { "/": new Response("home") }, fetch: async (_request: Request, server: Server) => new Response(server.id) });
+serveMptcp({ websocket, fetch: (request, info) => new Response(request.url + info.protocol) });
+// @ts-expect-error: an answer is a Response, or nothing
+serveMptcp({ fetch: (_request: Request, _server: Server) => 42 });
+// @ts-expect-error: Bun.serve has no such option
+serveMptcp({ fetch, idleTimeOut: 30 });
+`;
+
 const STRICT = {
   target: "esnext",
   strict: true,
@@ -301,10 +320,12 @@ test("the packed tarball installs into an empty folder, runs, and fits every pro
 
   writeFileSync(join(project, "types.ts"), TYPES);
   writeFileSync(join(project, "node_types.ts"), NODE_TYPES);
+  writeFileSync(join(project, "bun_types.ts"), BUN_TYPES);
   for (const [name, options] of Object.entries(PROJECTS)) {
     const compilerOptions = { ...STRICT, typeRoots: [`${ROOT}node_modules/@types`], ...options };
-    const hasNode = "types" in options && String(options.types) !== "";
-    const files = ["echo.ts", "cli.ts", "types.ts", ...(hasNode ? ["node_types.ts"] : [])];
+    const hasBun = "types" in options && String(options.types) !== "";
+    const withBun = hasBun ? ["node_types.ts", "bun_types.ts"] : [];
+    const files = ["echo.ts", "cli.ts", "types.ts", ...withBun];
     writeFileSync(join(project, name), JSON.stringify({ compilerOptions, files }));
     run(`${ROOT}node_modules/.bin/tsc`, ["-p", name], project);
   }

@@ -41,7 +41,8 @@ export function followed(
   request: Request,
   completion: AnswerCompletion,
 ): Response {
-  if (!completion.isAsked) return response;
+  // Bun takes anything for an answer to a request that has become a WebSocket.
+  if (!completion.isAsked || !(response instanceof Response)) return response;
   const { signal } = request;
   const gone = () => completion.reject(signal.reason);
   if (signal.aborted) gone();

@@ -19,12 +19,14 @@
 export { createMptcpClient, fetchMptcp } from "./client.ts";
 export { serveMptcp } from "./serve.ts";
 export type {
+  BunServeOptions,
   MptcpClient,
   MptcpClientConnection,
   MptcpClientOptions,
   MptcpServer,
   MptcpServerEngine,
   ReloadOptions,
+  ServeMptcpBunOptions,
   ServeMptcpFetchOptions,
   ServeMptcpHandler,
   ServeMptcpHandlerOptions,

@@ -9,6 +9,7 @@ import { toServeRequest } from "./serve_options.ts";
 import { Server } from "./server.ts";
 import type {
   MptcpServer,
+  ServeMptcpBunOptions,
   ServeMptcpFetchOptions,
   ServeMptcpHandler,
   ServeMptcpHandlerOptions,
@@ -87,8 +88,20 @@ export function serveMptcp(options: ServeMptcpHandlerOptions): MptcpServer;
  * @throws {TypeError} when an option has the wrong type, or is none of this server's: the message names it.
  */
 export function serveMptcp(options: ServeMptcpFetchOptions): MptcpServer;
+/**
+ * Serves HTTP, to MPTCP and TCP clients alike, by a handler that was written for `Bun.serve`.
+ *
+ * Needs Bun's native engine: the second argument of the handler has the members of `Bun.Server` there.
+ * Options that neither this server nor the runtime's own knows are refused.
+ *
+ * @param options Where to listen and how, with the handler as `fetch`.
+ * @returns The server; it listens.
+ * @throws {MptcpError} what `listenMptcp` throws; code "ERR_HTTP_ENGINE" when no engine is available.
+ * @throws {TypeError} when an option has the wrong type, or is none of this server's: the message names it.
+ */
+export function serveMptcp(options: ServeMptcpBunOptions): MptcpServer;
 export function serveMptcp(
-  first: ServeMptcpOptions | ServeMptcpHandler,
+  first: ServeMptcpOptions | ServeMptcpBunOptions | ServeMptcpHandler,
   second?: ServeMptcpHandler,
 ): MptcpServer {
   const request = toServeRequest(first, second);

@@ -8,7 +8,7 @@ import type { NamedTlsOptions, TlsOptions } from "../../ffi/http.ts";
 import { runtimeHttp } from "../../ffi/runtime_http.ts";
 import { checkSignal } from "../net/options.ts";
 import { show } from "../show.ts";
-import type { ServeMptcpHandler, ServeMptcpOptions } from "./types.ts";
+import type { ServeMptcpBunOptions, ServeMptcpHandler, ServeMptcpOptions } from "./types.ts";
 
 /** What is to be served, and how. */
 export interface ServeRequest {
@@ -65,14 +65,14 @@ const ENGINES: readonly unknown[] = ["auto", "native", "node"];
 
 /** Takes the forms of `serveMptcp` apart, and checks what they have. */
 export function toServeRequest(
-  first: ServeMptcpOptions | ServeMptcpHandler,
+  first: ServeMptcpOptions | ServeMptcpBunOptions | ServeMptcpHandler,
   second: ServeMptcpHandler | undefined,
 ): ServeRequest {
   if (typeof first === "function") return toServeRequest({}, first);
   if (typeof first !== "object" || first === null) {
     throw new TypeError(`Invalid options: expected an object or a handler, got ${show(first)}`);
   }
-  const given = first as ServeMptcpOptions & Record<string, unknown>;
+  const given = first as unknown as ServeMptcpOptions & Record<string, unknown>;
   const { native, options } = separate(given);
   return {
     handler: handlerOf(given, second),
@@ -91,7 +91,8 @@ function separate(
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined) continue;
     if (Object.hasOwn(IMPOSSIBLE, name) && !KNOWN.includes(name)) throw impossible(name);
-    if (KNOWN.includes(name)) options[name] = value;
+    if (name === "port") options[name] = toPort(value);
+    else if (KNOWN.includes(name)) options[name] = value;
     else if (runtimeHttp.optionNames.includes(name)) native[name] = value;
     else throw new TypeError(`Invalid options: serveMptcp has no option "${name}"`);
   }
@@ -125,6 +126,11 @@ function separate(
     throw new TypeError("Invalid socketOptions: priority has no effect on an HTTP server");
   }
   return { options: options as ServeMptcpOptions, native };
+}
+
+/** A port that is digits as a number; `listenMptcp` refuses any other text. */
+function toPort(port: unknown): unknown {
+  return typeof port === "string" && /^\d+$/.test(port) ? Number(port) : port;
 }
 
 function handlerOf(

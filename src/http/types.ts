@@ -159,12 +159,54 @@ export interface ReloadOptions {
 export interface ServeMptcpHandlerOptions extends ServeMptcpOptions {
   /** Answers requests. */
   handler: ServeMptcpHandler;
+  /** Compresses answers. Deno's native engine alone. */
+  automaticCompression?: boolean;
+}
+
+/** What `Bun.serve` takes beside a handler. Those without another note are of Bun's native engine alone. */
+export interface BunServeOptions extends Omit<ServeMptcpOptions, "port"> {
+  /**
+   * 0 to 65535, as text too, so that an environment variable will do; 0 lets the kernel choose. On every
+   * engine.
+   * @default {8000}
+   */
+  port?: number | string | undefined;
+  /** The same as `onError`, on every engine. */
+  error?: (error: never) => Response | Promise<Response>;
+  /** What to do with WebSockets that `upgrade` of the server has made. */
+  websocket?: object;
+  /** Handlers by path. */
+  routes?: object;
+  /** Seconds without a byte until a connection is closed. */
+  idleTimeout?: number;
+  /** Bytes that the body of a request may have. */
+  maxRequestBodySize?: number;
+  /** Whether to show errors in the browser. */
+  development?: boolean | object;
+  /** Tells servers apart when they are reloaded. */
+  id?: string | null;
+  /** Whether to speak HTTP/1.1. */
+  http1?: boolean;
+  /** Whether to speak HTTP/2. */
+  http2?: boolean;
 }
 
 /** Options with a handler among them, as `Bun.serve` and `export default` of a server have them. */
-export interface ServeMptcpFetchOptions extends ServeMptcpOptions {
+export interface ServeMptcpFetchOptions extends BunServeOptions {
   /** Answers requests. */
   fetch: ServeMptcpHandler;
+}
+
+/**
+ * Options with a handler that was written for `Bun.serve`: its second argument is declared as
+ * `Bun.Server`, whose members are there on Bun's native engine alone.
+ */
+export interface ServeMptcpBunOptions extends BunServeOptions {
+  /** Answers requests; nothing where `upgrade` of the server has made a WebSocket of one. */
+  fetch: (
+    request: Request,
+    server: never,
+  ) => Response | undefined | void | Promise<Response | undefined | void>;
 }
 
 /** A server that listens. */

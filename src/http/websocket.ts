@@ -13,8 +13,8 @@ import type { ServeMptcpInfo, UpgradeWebSocketOptions, WebSocketUpgrade } from "
  * Makes a WebSocket of a request's connection, on Deno as on Bun. Over MPTCP it outlives the loss of a
  * path.
  *
- * The native engine's alone. Handlers in Bun's own style are given to the server as
- * `nativeOptions: { websocket }`, and their sockets made by `info.server.upgrade`.
+ * The native engine's alone. Handlers in Bun's own style are given to the server as `websocket`, and
+ * their sockets made by `info.server.upgrade`.
  *
  * @param request The request, whose body nobody has read.
  * @param info What the handler was given beside it.
