@@ -6,16 +6,17 @@ import express from "express";
 import fastify from "fastify";
 import { createSchema, createYoga } from "graphql-yoga";
 import { H3 } from "h3";
-import { Hono } from "hono";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { streamSSE } from "hono/streaming";
 import type { RequestListener } from "node:http";
 import { connectMptcp, mptcpSupport } from "../mod.ts";
 import { serveMptcp, type ServeMptcpHandler, type ServeMptcpInfo } from "../src/http/mod.ts";
 import { createServer } from "../src/node/mod.ts";
 import { createServer as createHttpServer } from "node:http";
-import { test, type TestOptions } from "./harness.ts";
+import { runtime, test } from "./harness.ts";
 import { ENGINES } from "./http.ts";
 import { bytesOf, readToEnd, writeAll } from "./sockets.ts";
+import { askForWebSocket, clientFrame, readFrame } from "./web_sockets.ts";
 
 const skip = mptcpSupport().fallback?.detail ?? null;
 
@@ -46,8 +47,6 @@ async function ask(port: number, path: string, headers: string[] = [], body = ""
 
 interface Framework {
   readonly name: string;
-  /** The one runtime that it works on, and why. */
-  readonly only?: TestOptions["only"];
   readonly handler: () => ServeMptcpHandler;
   readonly asks: readonly { path: string; headers?: string[]; body?: string; answer: RegExp }[];
 }
@@ -110,14 +109,9 @@ const FRAMEWORKS: readonly Framework[] = [
   },
   {
     name: "oak",
-    only: { runtime: "bun", reason: "oak from npm answers with 500 there; for Deno it is on JSR" },
     handler: () => async (request, info) => {
-      const app = new Application();
-      app.use(({ response }) => {
-        response.body = String(info.protocol);
-      });
-      const response = await app.handle(request as never) as unknown as Response | undefined;
-      return response ?? new Response(null, { status: 404 });
+      const response = await oak(String(info.protocol), request);
+      return new Response(response.body, response);
     },
     asks: [{ path: "/", answer: /mptcp/ }],
   },
@@ -152,14 +146,20 @@ const FRAMEWORKS: readonly Framework[] = [
   },
 ];
 
-for (const { name, only, handler, asks } of FRAMEWORKS) {
+/** What oak makes of a request: on Deno and Node.js no `Response` of the runtime, but one of `undici`. */
+async function oak(text: string, request: Request): Promise<Response> {
+  const app = new Application();
+  app.use(({ response }) => {
+    response.body = text;
+  });
+  return await app.handle(request as never) as unknown as Response;
+}
+
+for (const { name, handler, asks } of FRAMEWORKS) {
   for (const engine of ENGINES) {
     test(
       `${name} runs unchanged on the ${engine} engine and knows that its request came over MPTCP`,
-      {
-        skip,
-        ...only !== undefined && { only },
-      },
+      { skip },
       async () => {
         await using server = serveMptcp({ hostname: "127.0.0.1", port: 0, engine }, handler());
         for (const { path, headers, body, answer } of asks) {
@@ -169,6 +169,103 @@ for (const { name, only, handler, asks } of FRAMEWORKS) {
     );
   }
 }
+
+test("the Response of oak's npm build is none that Deno.serve takes either", {
+  only: { runtime: "deno", reason: "Bun puts its own Response in the place of that of undici" },
+}, async () => {
+  const { Deno } = globalThis as unknown as { Deno: { serve: DenoServe } };
+  const errors: unknown[] = [];
+  const server = Deno.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    onListen() {},
+    onError(error) {
+      errors.push(error);
+      return new Response(null, { status: 500 });
+    },
+  }, (request) => oak("hello", request));
+  const response = await fetch(`http://127.0.0.1:${server.addr.port}/`);
+  await response.body?.cancel();
+  await server.shutdown();
+  assertEquals([response.status, errors.length], [500, 1]);
+  assertMatch(String(errors[0]), /must be a response/);
+});
+
+interface DenoServe {
+  (
+    options: {
+      hostname: string;
+      port: number;
+      onListen(): void;
+      onError(error: unknown): Response;
+    },
+    handler: (request: Request) => Promise<Response>,
+  ): { addr: { port: number }; shutdown(): Promise<void> };
+}
+
+/** What Hono has for each runtime. */
+interface HonoAdapter {
+  getConnInfo(context: Context): { remote: { address?: string; port?: number } };
+  upgradeWebSocket(
+    events: (context: Context) => {
+      onMessage(event: { data: unknown }, socket: { send(text: string): void }): void;
+      onClose?(): void;
+    },
+  ): MiddlewareHandler;
+  /** What `Bun.serve` is to be told. */
+  readonly websocket?: object;
+}
+
+const adapter = `hono/${runtime}`;
+const { getConnInfo, upgradeWebSocket, websocket } = await import(adapter) as HonoAdapter;
+
+for (const engine of ENGINES) {
+  test(`getConnInfo of Hono tells who the client is on the ${engine} engine`, {
+    skip,
+    ...engine === "node" && {
+      only: { runtime: "deno", reason: "that of hono/bun asks the server of Bun.serve" },
+    },
+  }, async () => {
+    const app = new Hono();
+    app.get("/", (c) => {
+      const { remote: { address, port } } = getConnInfo(c);
+      return c.text(`${address} ${port}`);
+    });
+    const fetch = app.fetch as ServeMptcpHandler;
+    await using server = serveMptcp({ hostname: "127.0.0.1", port: 0, engine, fetch });
+    using conn = await connectMptcp({ port: server.addr.port, mptcp: "require-peer" });
+    await writeAll(conn, bytesOf("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    const answer = new TextDecoder().decode(await readToEnd(conn));
+    assertMatch(answer, new RegExp(`127\\.0\\.0\\.1 ${conn.localAddr.port}`));
+  });
+}
+
+test("upgradeWebSocket of Hono makes a WebSocket of an MPTCP connection", { skip }, async () => {
+  const app = new Hono<{ Bindings: ServeMptcpInfo }>();
+  const closed = Promise.withResolvers<void>();
+  app.get(
+    "/",
+    upgradeWebSocket((c) => {
+      // Asked for while there is a request.
+      const { protocol } = c.env as ServeMptcpInfo;
+      return {
+        onMessage: ({ data }, socket) => socket.send(`${protocol}: ${data}`),
+        onClose: () => closed.resolve(),
+      };
+    }),
+  );
+  const fetch = app.fetch as ServeMptcpHandler;
+  const options = { hostname: "127.0.0.1", port: 0, engine: "native", fetch } as const;
+  await using server = serveMptcp({ ...options, ...websocket !== undefined && { websocket } });
+  using conn = await connectMptcp({ port: server.addr.port, mptcp: "require-peer" });
+  await askForWebSocket(conn);
+  await conn.write(clientFrame(1, bytesOf("hello")));
+  assertEquals(await readFrame(conn), "mptcp: hello");
+  assertEquals(conn.protocol, "mptcp");
+  await conn.write(clientFrame(8, new Uint8Array([0x03, 0xe8])));
+  await readToEnd(conn);
+  await closed.promise;
+});
 
 /** Those that are made for `node:http`, on connections of `createServer` of `./node`. */
 const LISTENERS: Readonly<Record<string, () => Promise<RequestListener>>> = {

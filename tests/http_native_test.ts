@@ -1,11 +1,12 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { connectMptcp, type MptcpConn, mptcpSupport } from "../mod.ts";
+import { connectMptcp, mptcpSupport } from "../mod.ts";
 import { type MptcpServer, serveMptcp, upgradeWebSocket } from "../src/http/mod.ts";
 import { createCertificate, noCertificate } from "./certificate.ts";
 import { test } from "./harness.ts";
 import { outputOf, rawRequest, tell, type Told, urlOf } from "./http.ts";
 import { missingProgram, runProgram } from "./processes.ts";
-import { bytesOf, delay, readToEnd, readUpTo } from "./sockets.ts";
+import { bytesOf, delay, readToEnd } from "./sockets.ts";
+import { askForWebSocket, clientFrame, readFrame } from "./web_sockets.ts";
 
 const noMptcp = mptcpSupport().supported ? null : mptcpSupport().fallback!.detail;
 const noCurl = missingProgram("curl") ?? missingProgram("mptcpize") ?? noMptcp;
@@ -25,33 +26,15 @@ function serveEcho(log: string[] = []): MptcpServer {
   });
 }
 
-/** A frame of a client, masked with zeros. */
-function frame(opcode: number, payload: Uint8Array): Uint8Array {
-  assert(payload.byteLength < 126);
-  const head = [0x80 | opcode, 0x80 | payload.byteLength, 0, 0, 0, 0];
-  return new Uint8Array([...head, ...payload]);
-}
-
-/** The payload of a short frame of a server. */
-async function readFrame(conn: MptcpConn): Promise<string> {
-  const [, length] = await readUpTo(conn, 2);
-  return new TextDecoder().decode(await readUpTo(conn, length!));
-}
-
 test("a WebSocket over MPTCP knows that it is", { skip: noMptcp }, async () => {
   const log: string[] = [];
   await using server = serveEcho(log);
   using conn = await connectMptcp({ port: server.addr.port });
-  const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
-  const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
-  await conn.write(bytesOf(`GET / HTTP/1.1\r\nHost: x\r\n${upgrade}${key}\r\n`));
-  let head = "";
-  while (!head.endsWith("\r\n\r\n")) head += new TextDecoder().decode(await readUpTo(conn, 1));
-  assertStringIncludes(head, "HTTP/1.1 101 ");
+  await askForWebSocket(conn);
   assertEquals(await readFrame(conn), "mptcp");
-  await conn.write(frame(1, bytesOf("hello")));
+  await conn.write(clientFrame(1, bytesOf("hello")));
   assertEquals(await readFrame(conn), "hello");
-  await conn.write(frame(8, new Uint8Array([0x03, 0xe8, ...bytesOf("bye")])));
+  await conn.write(clientFrame(8, new Uint8Array([0x03, 0xe8, ...bytesOf("bye")])));
   await readToEnd(conn);
   while (log.length === 0) await delay(5);
   assertEquals(log, ["1000 bye"]);
