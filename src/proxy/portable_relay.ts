@@ -21,6 +21,8 @@ export class PortableRelay implements Relay {
   readonly #job: RelayJob;
   readonly #ways: readonly [Way, Way];
   readonly #result: PromiseWithResolvers<Outcome> = Promise.withResolvers();
+  #isOver = false;
+  #broken: Outcome = null;
 
   constructor(client: MptcpConn, backend: MptcpConn, job: RelayJob) {
     this.#job = job;
@@ -32,11 +34,12 @@ export class PortableRelay implements Relay {
 
   async run(): Promise<Outcome> {
     const all = Promise.all(this.#ways.map((way) => this.#carry(way)));
-    all.then(() => this.stop(null));
+    all.then(() => this.stop(this.#broken));
     return await this.#result.promise;
   }
 
   stop(outcome: Outcome): void {
+    this.#isOver = true;
     this.#result.resolve(outcome);
   }
 
@@ -46,15 +49,24 @@ export class PortableRelay implements Relay {
     try {
       if (source === "client") await writeAll(to, head, onWritten);
     } catch (error) {
-      return this.stop({ side: destination, error });
+      return this.#breakOff({ side: destination, error });
     }
     const onRead = (count: number) => this.#job.onBytes(source, count);
     const failure = await copy(from, to, { onRead, onWritten });
-    if (failure !== null) {
-      const side = failure.side === "source" ? source : destination;
-      return this.stop({ side, error: failure.error });
+    if (failure?.side === "source") {
+      return this.stop(this.#broken ?? { side: source, error: failure.error });
     }
+    if (failure !== null) return this.#breakOff({ side: destination, error: failure.error });
     this.#job.onEnd();
-    await to.closeWrite().catch((error) => this.stop({ side: destination, error }));
+    if (this.#broken !== null) return;
+    await to.closeWrite().catch((error) => this.#breakOff({ side: destination, error }));
+  }
+
+  /** What a side has sent before it broke off still goes on to the other. */
+  #breakOff(outcome: NonNullable<Outcome>): void {
+    if (this.#isOver) return;
+    if (this.#broken !== null) return this.stop(this.#broken);
+    this.#broken = outcome;
+    this.#job.onBreak(outcome);
   }
 }

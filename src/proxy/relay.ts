@@ -14,7 +14,7 @@ import { reactor } from "../poll/reactor.ts";
 import { takeSocketError } from "../poll/socket.ts";
 import type { Stream } from "../poll/fd.ts";
 import { givePipe, isPlainTcp, leavePipes, type Pipe, takePipe, usePipes } from "./pipes.ts";
-import { systemError } from "../error.ts";
+import { breaksConnection, systemError } from "../error.ts";
 
 /** The sides of a connection. */
 export type SideName = "client" | "backend";
@@ -40,6 +40,8 @@ export interface RelayJob {
   onProgress(): void;
   /** Called when the stream of the first side has ended. */
   onEnd(): void;
+  /** Called when a side has broken off and what it has sent before still goes on to the other. */
+  onBreak(outcome: NonNullable<Outcome>): void;
 }
 
 /** Bytes that are read at once. */
@@ -74,7 +76,7 @@ export class KernelRelay implements Relay {
   readonly #result: PromiseWithResolvers<Outcome> = Promise.withResolvers();
   #isOver = false;
   #isPlain: boolean | undefined;
-  /** The side that took no more bytes: what it has sent before still goes on. */
+  /** The side that broke off: what it has sent before still goes on. */
   #broken: Outcome = null;
 
   constructor(client: Stream, backend: Stream, job: RelayJob) {
@@ -163,6 +165,8 @@ export class KernelRelay implements Relay {
     // What else there is to know of the descriptor, a read tells.
     if (count === WOULD_BLOCK) way.from.readable = false;
     else if (count === 0) this.#onEnd(way);
+    // The kernel tells an error once: a read would take what is behind it for the end of the stream.
+    else if (breaksConnection(-count)) this.#onReadError(way, systemError("splice", count));
   }
 
   #drain(way: Way, pipe: Pipe): void {
@@ -222,11 +226,7 @@ export class KernelRelay implements Relay {
   #onWriteError(way: Way, error: unknown): void {
     const other = way.source === "client" ? "backend" : "client";
     if (this.#broken !== null) return this.stop(this.#broken);
-    this.#broken = { side: other, error };
-    way.isOver = true;
-    way.rest = NOTHING;
-    way.pipe?.close();
-    way.pipe = null;
+    this.#breakOff(way, { side: other, error });
     way.to.readable = true;
     way.to.watchAgain();
   }
@@ -235,6 +235,19 @@ export class KernelRelay implements Relay {
   #lookForReset(from: Stream, side: SideName): void {
     if (!from.ended || this.#broken !== null) return;
     const error = takeSocketError(from.fd);
-    if (error < 0) this.stop({ side, error: systemError("recv", error) });
+    if (error === 0) return;
+    const back = this.#ways.find(({ to }) => to === from)!;
+    this.#breakOff(back, { side, error: systemError("recv", error) });
+    from.readable = true;
+  }
+
+  /** Nothing more goes to a side that has broken off. */
+  #breakOff(way: Way, outcome: NonNullable<Outcome>): void {
+    this.#broken = outcome;
+    way.isOver = true;
+    way.rest = NOTHING;
+    way.pipe?.close();
+    way.pipe = null;
+    this.#job.onBreak(outcome);
   }
 }

@@ -101,6 +101,8 @@ export class Session implements ProxyConnection {
   #relay: Relay | null = null;
   #verdict: Verdict | null = null;
   #activeAt = 0;
+  #isCarried = false;
+  #delivery: Promise<void> | null = null;
   #idleTimer: Timer | undefined;
 
   constructor(id: number, conn: MptcpConn, context: SessionContext) {
@@ -131,11 +133,12 @@ export class Session implements ProxyConnection {
       const head = await this.#readHeader();
       await this.#connect();
       const outcome = await this.#carry(head);
+      this.#isCarried = true;
       if (outcome !== null) {
-        const other = outcome.side === "client" ? this.#back! : this.#front;
-        await flush(other.conn, this.#stopping.signal);
+        void this.#deliver(outcome);
         this.#settle(outcome.side === "client" ? "client-reset" : "backend-reset", outcome.error);
       }
+      await this.#delivery;
     } catch (error) {
       this.#settle("failed", error);
     }
@@ -200,10 +203,18 @@ export class Session implements ProxyConnection {
         this.#front.count();
         this.#back!.count();
       },
+      onBreak: (outcome) => void this.#deliver(outcome).then(() => this.#relay?.stop(outcome)),
     });
     this.#activeAt = now();
     this.#watchIdle();
     return await this.#relay.run();
+  }
+
+  /** Waits until what a side has sent before it broke off has arrived at the other. */
+  #deliver({ side }: NonNullable<Outcome>): Promise<void> {
+    const other = side === "client" ? this.#back! : this.#front;
+    const pending = { isOpen: () => !this.#isCarried, progress: () => this.#activeAt };
+    return this.#delivery ??= flush(other.conn, pending, this.#stopping.signal);
   }
 
   /** The ends of the client's connection, as a backend is told. */

@@ -205,7 +205,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a reset overtakes what came before it",
     file: "src/proxy/session.ts",
-    find: "        await flush(other.conn, this.#stopping.signal);\n",
+    find: "      await this.#delivery;\n",
     replace: "",
     tests: [...PROXY_TESTS, "tests/proxy_shutdown_test.ts"],
     mendedIn: "a2f8b23",
