@@ -44,6 +44,9 @@ export const runtime: Runtime = isDeno ? "deno" : isNode ? "node" : "bun";
 const runner = await { deno: denoRunner, bun: bunRunner, node: nodeRunner }[runtime]();
 const expectAll = process.env.MPTCP_EXPECT_ALL === "1";
 
+/** Whether tests may take long: some do less of the same otherwise. */
+export const runsLong: boolean = process.env.MPTCP_TEST_LONG === "1";
+
 /** Registers a test. */
 export function test(name: string, body: Body): void;
 export function test(name: string, options: TestOptions, body: Body): void;
@@ -54,7 +57,7 @@ export function test(name: string, options: TestOptions | Body, maybeBody?: Body
     : {};
   if (only !== undefined && only.runtime !== runtime) {
     runner.skip(`${name} (not on ${runtime}: ${only.reason})`);
-  } else if (long && process.env.MPTCP_TEST_LONG !== "1") {
+  } else if (long && !runsLong) {
     runner.skip(`${name} (skipped: it takes long, MPTCP_TEST_LONG=1 runs it)`);
   } else if (place !== null) {
     runner.skip(`${name} (skipped: ${place})`);

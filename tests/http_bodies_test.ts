@@ -6,7 +6,7 @@ import process from "node:process";
 import { connectMptcp, mptcpSupport } from "../mod.ts";
 import { serveMptcp, type ServeMptcpOptions } from "../src/http/mod.ts";
 import { createCertificate, noCertificate } from "./certificate.ts";
-import { assertOpenFds, runtime, settledFds, test } from "./harness.ts";
+import { assertOpenFds, runsLong, runtime, settledFds, test } from "./harness.ts";
 import { ENGINES, outputOf, rawRequest, urlOf } from "./http.ts";
 import { missingProgram } from "./processes.ts";
 import { bytesOf, delay, readToEnd, readUpTo } from "./sockets.ts";
@@ -56,8 +56,7 @@ for (const engine of ENGINES) {
   const isBunNative = runtime === "bun" && engine === "native";
 
   for (const scheme of ["http", "https"] as const) {
-    // The others take less, for the time it takes.
-    const size = engine === "native" && scheme === "http" ? GIB : GIB / 2;
+    const size = runsLong ? GIB : GIB / 2;
     const tls = scheme === "https" ? certificate : {};
 
     test(

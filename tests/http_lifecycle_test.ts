@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import { connectMptcp, MptcpError } from "../mod.ts";
 import { type MptcpServer, serveMptcp, type ServeMptcpOptions } from "../src/http/mod.ts";
 import { createCertificate, noCertificate } from "./certificate.ts";
-import { assertOpenFds, settledFds, test } from "./harness.ts";
+import { assertOpenFds, runsLong, settledFds, test } from "./harness.ts";
 import { ENGINES, outputOf, rawRequest, tell, type Told, urlOf } from "./http.ts";
 import {
   LineProcess,
@@ -15,6 +15,7 @@ import {
 } from "./processes.ts";
 import { bytesOf, delay, readToEnd, untilStill } from "./sockets.ts";
 
+const RESTARTS = runsLong ? 100 : 40;
 const certificate = noCertificate === null ? createCertificate() : undefined;
 
 async function assertRefused({ addr }: MptcpServer): Promise<void> {
@@ -131,7 +132,7 @@ for (const engine of ENGINES) {
     await assertOpenFds(before);
   });
 
-  test(`${engine}: 100 graceful restarts under load lose no request that was accepted`, async () => {
+  test(`${engine}: ${RESTARTS} graceful restarts under load lose no request that was accepted`, async () => {
     const before = await settledFds();
     const begun = new Set<string>();
     const answered = new Set<string>();
@@ -156,7 +157,7 @@ for (const engine of ENGINES) {
       }
     });
     // On a busy machine few requests are made between two restarts.
-    for (let i = 0; i < 100 || answered.size <= 200; i++) {
+    for (let i = 0; i < RESTARTS || answered.size <= 200; i++) {
       const next = serve(server.addr.port);
       const last = server;
       server = next;
