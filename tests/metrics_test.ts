@@ -2,6 +2,9 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createLab, labUnavailable } from "../bench/lab/lab.ts";
+import { decodeMptcpInfo } from "../src/kernel/info.ts";
+import { mptcpConnections } from "../src/kernel/sock_diag.ts";
+import { surveyConnections } from "../src/kernel/socket_survey.ts";
 import { collectMetrics, observeMetrics } from "../src/path_manager/mod.ts";
 import { connectMptcp, listenMptcp, mptcpSupport } from "../mod.ts";
 import { test } from "./harness.ts";
@@ -84,6 +87,42 @@ test("there is a series for each interface and role, however many connections th
   const four = await seriesOf(3);
   assertEquals(four.split("\n").length, one.split("\n").length);
   assertStringIncludes(four, 'mptcp_connections_by_subflows{subflows="2"} 4');
+});
+
+test("connections that became TCP are counted by themselves, and not as MPTCP", {
+  skip: noMptcp,
+}, async () => {
+  for (const [localAddress, dualStack] of [["127.0.7.1", true], ["127.0.7.2", false]] as const) {
+    using pair = await connectedPair({ mptcp: "off" }, { localAddress, dualStack });
+    assertEquals([pair.client.protocol, pair.client.fallback?.reason], ["tcp", "peer"]);
+    const found: boolean[] = [];
+    surveyConnections(({ end, fallback }) => {
+      if (end.address === localAddress) found.push(fallback);
+    });
+    assertEquals(found, [true]);
+    const metrics = collectMetrics({ connections: 1_000_000 });
+    assert(valueOf(metrics, 'mptcp_fallback_connections{family="ipv4"}')! >= 1);
+    assert(!new RegExp(`^mptcp_connection_.*${localAddress}`, "m").test(metrics), metrics);
+  }
+});
+
+test("the socket diagnosis lists connections of both families in one answer", {
+  skip: noMptcp,
+}, async () => {
+  using four = await connectedPair({}, { dualStack: false });
+  using six = await connectedPair({ hostname: "::1" });
+  const tokens = mptcpConnections().map(({ info }) => decodeMptcpInfo(info).token);
+  const counts = new Map(tokens.map((token) => [token, 0]));
+  surveyConnections(({ token, fallback }) => {
+    if (!fallback) counts.set(token, (counts.get(token) ?? 0) + 1);
+  });
+  for (const { client, server } of [four, six]) {
+    for (const conn of [client, server]) {
+      const token = conn.info()!.token;
+      assertEquals(tokens.filter((other) => other === token).length, 1);
+      assertEquals(counts.get(token), 1);
+    }
+  }
 });
 
 test("promtool finds nothing wrong with the text, and neither format lacks a head", {

@@ -141,7 +141,10 @@ export const MPTCP_PM_EV_FLAG_SERVER_SIDE = 2;
 
 // linux/sock_diag.h, linux/inet_diag.h
 export const SOCK_DIAG_BY_FAMILY = 20;
-/** The older question: about TCP alone, and about both families at once. */
+/**
+ * The older question, about both families at once. It asks for TCP, but since 5.9 takes
+ * INET_DIAG_REQ_PROTOCOL.
+ */
 export const TCPDIAG_GETSOCK = 18;
 export const inet_diag_req = { size: 60, idiag_ext: 3, id: 4, idiag_states: 52 } as const;
 /** Since 4.5, with CONFIG_INET_DIAG_DESTROY. Needs CAP_NET_ADMIN. */

@@ -4,11 +4,12 @@
  * @module
  */
 
-import { AF_INET, AF_INET6, IPPROTO_MPTCP, IPPROTO_TCP, sockaddr_in } from "../../ffi/linux/abi.ts";
+import { AF_INET6, IPPROTO_MPTCP, IPPROTO_TCP, sockaddr_in } from "../../ffi/linux/abi.ts";
 import {
   INET_DIAG_INFO,
   inet_diag_msg,
   INET_DIAG_NOCOOKIE,
+  inet_diag_req,
   INET_DIAG_REQ_PROTOCOL,
   inet_diag_req_v2,
   inet_diag_sockid,
@@ -25,9 +26,11 @@ import {
   TCP_ESTABLISHED,
   TCP_FIN_WAIT1,
   TCP_FIN_WAIT2,
+  TCPDIAG_GETSOCK,
 } from "../../ffi/linux/abi_netlink.ts";
 import { encodeSockaddr, sockaddrAddress } from "../../ffi/linux/sockaddr.ts";
 import { AttributeBuilder, Attributes } from "../netlink/attributes.ts";
+import type { Message } from "../netlink/message.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
 import { check } from "../error.ts";
 
@@ -57,8 +60,11 @@ const ALL_STATES = 0xffffffff;
 /** Connected, in both directions or still in one. */
 const OPEN_STATES = 1 << TCP_ESTABLISHED | 1 << TCP_FIN_WAIT1 | 1 << TCP_FIN_WAIT2 |
   1 << TCP_CLOSE_WAIT;
-/** A value that means "see INET_DIAG_REQ_PROTOCOL": IPPROTO_RAW, as `ss` has it. */
-const OTHER_PROTOCOL = 255;
+/**
+ * The length of a `struct tcp_info` on Linux 5.7 and 5.8: they do not know INET_DIAG_REQ_PROTOCOL, and
+ * list the TCP sockets instead of the MPTCP ones.
+ */
+const TCP_INFO_BEFORE_5_9 = 232;
 
 /**
  * Whether the SYN that began a connection, as it was answered, asked for MPTCP; `null` where the
@@ -93,26 +99,37 @@ function ask(ends: Ends, interfaceIndex: number, netns?: string) {
   return socket.request(SOCK_DIAG_BY_FAMILY, request);
 }
 
-/** Asks for the open MPTCP connections of a family. */
-export function connectionsRequest(family: number): Uint8Array {
+/**
+ * Lists the open MPTCP connections of both families, for {@linkcode NetlinkSocket.dump} and `scan`. The
+ * newer request is about one family at a time, and the kernel walks its table for each.
+ */
+export function connectionsRequest(): Uint8Array {
   const protocol = new AttributeBuilder().u32(INET_DIAG_REQ_PROTOCOL, IPPROTO_MPTCP).build();
-  const request = encodeRequest({ family, protocol: OTHER_PROTOCOL, states: OPEN_STATES });
-  return new Uint8Array([...request, ...protocol]);
+  return new Uint8Array([...subflowsRequest(), ...protocol]);
 }
 
-/** Asks for the open TCP connections of a family, subflows among them. */
-export function subflowsRequest(family: number): Uint8Array {
-  return encodeRequest({ family, protocol: IPPROTO_TCP, states: OPEN_STATES });
+/** Lists the open TCP connections of both families, subflows among them. */
+export function subflowsRequest(): Uint8Array {
+  const request = new Uint8Array(inet_diag_req.size);
+  // Without this there is no INET_DIAG_ULP_INFO either.
+  request[inet_diag_req.idiag_ext] = 1 << (INET_DIAG_INFO - 1);
+  new DataView(request.buffer).setUint32(inet_diag_req.idiag_states, OPEN_STATES, true);
+  return request;
 }
 
-/** The MPTCP connections in a network namespace, since Linux 5.9. */
+/** The type of both requests. */
+export const LIST_SOCKETS: number = TCPDIAG_GETSOCK;
+
+/** Whether information of so many bytes is that of an MPTCP connection. */
+export function isMptcpInfo(length: number): boolean {
+  return length !== TCP_INFO_BEFORE_5_9;
+}
+
+/** The MPTCP connections in a network namespace, since Linux 5.9; those that fell back among them. */
 export function mptcpConnections(netns?: string): DiagnosedConnection[] {
-  using socket = new NetlinkSocket(NETLINK_SOCK_DIAG, netns);
-  return [AF_INET, AF_INET6].flatMap((family) => {
-    const { result, messages } = socket.dump(SOCK_DIAG_BY_FAMILY, connectionsRequest(family));
-    check("send", result, { operation: "list the MPTCP connections" });
-    return messages.flatMap(({ payload }) => decodeConnection(payload));
-  });
+  return list(connectionsRequest(), "list the MPTCP connections", netns)
+    .flatMap(({ payload }) => decodeConnection(payload))
+    .filter(({ info }) => isMptcpInfo(info.byteLength));
 }
 
 /**
@@ -120,12 +137,15 @@ export function mptcpConnections(netns?: string): DiagnosedConnection[] {
  * Before Linux 6.15 they say so only to those with CAP_NET_ADMIN.
  */
 export function mptcpSubflows(netns?: string): DiagnosedSubflow[] {
+  return list(subflowsRequest(), "list the subflows", netns)
+    .flatMap(({ payload }) => decodeSubflow(payload));
+}
+
+function list(request: Uint8Array, operation: string, netns?: string): readonly Message[] {
   using socket = new NetlinkSocket(NETLINK_SOCK_DIAG, netns);
-  return [AF_INET, AF_INET6].flatMap((family) => {
-    const { result, messages } = socket.dump(SOCK_DIAG_BY_FAMILY, subflowsRequest(family));
-    check("send", result, { operation: "list the subflows" });
-    return messages.flatMap(({ payload }) => decodeSubflow(payload));
-  });
+  const { result, messages } = socket.dump(LIST_SOCKETS, request);
+  check("send", result, { operation });
+  return messages;
 }
 
 interface Request {

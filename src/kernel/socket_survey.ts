@@ -1,11 +1,11 @@
 /**
  * The MPTCP connections and subflows of a network namespace by thousands: only what can be counted,
- * read without an object for each attribute.
+ * read without an object for each of them.
  *
  * @module
  */
 
-import { AF_INET, AF_INET6, mptcp_info, tcp_info } from "../../ffi/linux/abi.ts";
+import { AF_INET6, mptcp_info, MPTCP_INFO_FLAG_FALLBACK, tcp_info } from "../../ffi/linux/abi.ts";
 import {
   INET_DIAG_INFO,
   inet_diag_msg,
@@ -20,15 +20,12 @@ import {
   NLA_F_NESTED,
   NLA_F_NET_BYTEORDER,
   nlattr,
-  SOCK_DIAG_BY_FAMILY,
 } from "../../ffi/linux/abi_netlink.ts";
-import { formatIp, isIpv4Mapped } from "../../ffi/linux/sockaddr.ts";
+import { formatIp } from "../../ffi/linux/sockaddr.ts";
 import { align } from "../netlink/attributes.ts";
 import { NetlinkSocket, type Visit } from "../netlink/socket.ts";
 import { check } from "../error.ts";
-import { connectionsRequest, subflowsRequest } from "./sock_diag.ts";
-import { tcpStateName } from "./tcp_info.ts";
-import type { TcpState } from "./info_types.ts";
+import { connectionsRequest, isMptcpInfo, LIST_SOCKETS, subflowsRequest } from "./sock_diag.ts";
 
 /** This end of a socket; the same object for all sockets on one address. */
 export interface LocalEnd {
@@ -40,7 +37,8 @@ export interface LocalEnd {
 /** A connection or a subflow, as far as it is counted. */
 export interface SurveyedSocket {
   readonly end: LocalEnd;
-  readonly state: TcpState | undefined;
+  /** A number of net/tcp_states.h. */
+  readonly state: number;
   /** Names the connection. */
   readonly token: number;
   /** Bytes sent, with those that were sent again; 0 where the kernel does not say (before 6.5). */
@@ -51,6 +49,8 @@ export interface SurveyedSocket {
 
 /** A connection. */
 export interface SurveyedConnection extends SurveyedSocket {
+  /** Whether it became TCP. */
+  readonly fallback: boolean;
   /** Subflows, the first included. */
   readonly subflows: number;
 }
@@ -104,6 +104,8 @@ function findSpans(view: DataView, start: number, end: number): void {
     } else if (type === INET_DIAG_ULP_INFO) {
       spans.ulp = at + nlattr.size;
       spans.ulpEnd = at + length;
+      // The kernel puts it behind the other.
+      return;
     }
     at += align(length);
   }
@@ -127,32 +129,58 @@ function u64(view: DataView, offset: number): number {
   return view.getUint32(at, true) + 2 ** 32 * view.getUint32(at + 4, true);
 }
 
-/** Lists the open MPTCP connections. Since Linux 5.9; needs no privilege. */
-export function surveyConnections(netns?: string): SurveyedConnection[] {
-  const found: SurveyedConnection[] = [];
+type Mutable<T> = { -readonly [name in keyof T]: T[name] };
+
+const NOWHERE: LocalEnd = { address: "", family: 4 };
+const SOCKET = {
+  end: NOWHERE,
+  state: 0,
+  token: 0,
+  bytesSent: 0,
+  bytesReceived: 0,
+  bytesRetrans: 0,
+};
+
+/**
+ * Hands each open connection of an MPTCP socket to `take`, those that became TCP too. The object is the
+ * same for all: what is to be kept has to be copied. Since Linux 5.9; needs no privilege.
+ */
+export function surveyConnections(
+  take: (connection: SurveyedConnection) => void,
+  netns?: string,
+): void {
+  const one: Mutable<SurveyedConnection> = { ...SOCKET, fallback: false, subflows: 0 };
   const ends = new LocalEnds();
-  survey(connectionsRequest, "list the MPTCP connections", netns, (view, start, end) => {
+  survey(connectionsRequest(), "list the MPTCP connections", netns, (view, start, end) => {
     findSpans(view, start + inet_diag_msg.size, end);
-    const token = spans.info === 0 ? 0 : u32(view, mptcp_info.mptcpi_token);
-    if (token === 0) return;
-    found.push({
-      end: ends.at(view, start),
-      state: tcpStateName(view.getUint8(start + inet_diag_msg.idiag_state)),
-      token,
-      subflows: u8(view, mptcp_info.mptcpi_subflows_total),
-      bytesSent: u64(view, mptcp_info.mptcpi_bytes_sent),
-      bytesReceived: u64(view, mptcp_info.mptcpi_bytes_received),
-      bytesRetrans: u64(view, mptcp_info.mptcpi_bytes_retrans),
-    });
+    if (spans.info === 0 || !isMptcpInfo(spans.infoEnd - spans.info)) return;
+    one.token = u32(view, mptcp_info.mptcpi_token);
+    if (one.token === 0) return;
+    one.end = ends.at(view, start);
+    one.state = view.getUint8(start + inet_diag_msg.idiag_state);
+    one.fallback = (u32(view, mptcp_info.mptcpi_flags) & MPTCP_INFO_FLAG_FALLBACK) !== 0;
+    one.subflows = u8(view, mptcp_info.mptcpi_subflows_total);
+    one.bytesSent = u64(view, mptcp_info.mptcpi_bytes_sent);
+    one.bytesReceived = u64(view, mptcp_info.mptcpi_bytes_received);
+    one.bytesRetrans = u64(view, mptcp_info.mptcpi_bytes_retrans);
+    take(one);
   });
-  return found;
 }
 
-/** Lists the subflows of open MPTCP connections. Before Linux 6.15 it takes CAP_NET_ADMIN. */
-export function surveySubflows(netns?: string): SurveyedSubflow[] {
-  const found: SurveyedSubflow[] = [];
+/**
+ * Hands each subflow of an open MPTCP connection to `take`, as {@linkcode surveyConnections} does.
+ * Before Linux 6.15 it takes CAP_NET_ADMIN.
+ */
+export function surveySubflows(take: (subflow: SurveyedSubflow) => void, netns?: string): void {
+  const one: Mutable<SurveyedSubflow> = {
+    ...SOCKET,
+    backup: false,
+    rtt: 0,
+    unacked: 0,
+    retransmissions: 0,
+  };
   const ends = new LocalEnds();
-  survey(subflowsRequest, "list the subflows", netns, (view, start, end) => {
+  survey(subflowsRequest(), "list the subflows", netns, (view, start, end) => {
     findSpans(view, start + inet_diag_msg.size, end);
     if (spans.ulp === 0 || spans.info === 0) return;
     const mptcp = findAttribute(view, INET_ULP_INFO_MPTCP, spans.ulp, spans.ulpEnd);
@@ -160,58 +188,57 @@ export function surveySubflows(netns?: string): SurveyedSubflow[] {
     const token = findAttribute(view, MPTCP_SUBFLOW_ATTR_TOKEN_LOC, mptcp, spans.ulpEnd);
     if (token === 0) return;
     const flags = findAttribute(view, MPTCP_SUBFLOW_ATTR_FLAGS, mptcp, spans.ulpEnd);
-    found.push({
-      end: ends.at(view, start),
-      state: tcpStateName(view.getUint8(start + inet_diag_msg.idiag_state)),
-      token: view.getUint32(token, true),
-      backup: flags !== 0 && (view.getUint32(flags, true) & BACKUP) !== 0,
-      rtt: u32(view, tcp_info.tcpi_rtt),
-      unacked: u32(view, tcp_info.tcpi_unacked),
-      retransmissions: u32(view, tcp_info.tcpi_total_retrans),
-      bytesSent: u64(view, tcp_info.tcpi_bytes_sent),
-      bytesReceived: u64(view, tcp_info.tcpi_bytes_received),
-      bytesRetrans: u64(view, tcp_info.tcpi_bytes_retrans),
-    });
+    one.end = ends.at(view, start);
+    one.state = view.getUint8(start + inet_diag_msg.idiag_state);
+    one.token = view.getUint32(token, true);
+    one.backup = flags !== 0 && (view.getUint32(flags, true) & BACKUP) !== 0;
+    one.rtt = u32(view, tcp_info.tcpi_rtt);
+    one.unacked = u32(view, tcp_info.tcpi_unacked);
+    one.retransmissions = u32(view, tcp_info.tcpi_total_retrans);
+    one.bytesSent = u64(view, tcp_info.tcpi_bytes_sent);
+    one.bytesReceived = u64(view, tcp_info.tcpi_bytes_received);
+    one.bytesRetrans = u64(view, tcp_info.tcpi_bytes_retrans);
+    take(one);
   });
-  return found;
 }
 
 function survey(
-  request: (family: number) => Uint8Array,
+  request: Uint8Array,
   operation: string,
   netns: string | undefined,
   visit: Visit,
 ): void {
   using socket = new NetlinkSocket(NETLINK_SOCK_DIAG, netns);
-  for (const family of [AF_INET, AF_INET6]) {
-    const { result } = socket.scan(SOCK_DIAG_BY_FAMILY, request(family), visit);
-    check("send", result, { operation });
-  }
+  const { result } = socket.scan(LIST_SOCKETS, request, visit);
+  check("send", result, { operation });
 }
 
 /** The addresses of this end: there are few, with thousands of sockets on each. */
 class LocalEnds {
-  readonly #ends = new Map<string | number, LocalEnd>();
+  /** By the address as a number, and IPv6 addresses by their four words. */
+  readonly #ends = new Map<number | string, LocalEnd>();
 
   at(view: DataView, start: number): LocalEnd {
     const at = start + inet_diag_msg.id + inet_diag_sockid.idiag_src;
-    const v6 = view.getUint8(start + inet_diag_msg.idiag_family) === AF_INET6;
-    const first = view.getUint32(at);
-    const key = v6
-      ? `${first} ${view.getUint32(at + 4)} ${view.getUint32(at + 8)} ${view.getUint32(at + 12)}`
-      : first;
-    let end = this.#ends.get(key);
-    if (end === undefined) {
-      const made = localEnd(new Uint8Array(view.buffer, at, v6 ? 16 : 4));
-      // An IPv6 socket has the same address IPv4-mapped.
-      end = this.#ends.get(made.address) ?? made;
-      this.#ends.set(key, end).set(end.address, end);
-    }
+    if (view.getUint8(start + inet_diag_msg.idiag_family) !== AF_INET6) return this.#ipv4(view, at);
+    const one = view.getUint32(at);
+    const two = view.getUint32(at + 4);
+    const three = view.getUint32(at + 8);
+    // An IPv6 socket has the same address IPv4-mapped.
+    if (one === 0 && two === 0 && three === 0xffff) return this.#ipv4(view, at + 12);
+    const key = `${one} ${two} ${three} ${view.getUint32(at + 12)}`;
+    return this.#ends.get(key) ?? this.#add(key, view, at, 16);
+  }
+
+  #ipv4(view: DataView, at: number): LocalEnd {
+    const key = view.getUint32(at);
+    return this.#ends.get(key) ?? this.#add(key, view, at, 4);
+  }
+
+  #add(key: number | string, view: DataView, at: number, length: 4 | 16): LocalEnd {
+    const bytes = new Uint8Array(view.buffer, view.byteOffset + at, length);
+    const end: LocalEnd = { address: formatIp(bytes), family: length === 4 ? 4 : 6 };
+    this.#ends.set(key, end);
     return end;
   }
-}
-
-function localEnd(bytes: Uint8Array): LocalEnd {
-  const address = formatIp(isIpv4Mapped(bytes) ? bytes.subarray(12) : bytes);
-  return { address, family: address.includes(":") ? 6 : 4 };
 }

@@ -346,13 +346,15 @@ function addressMessage({ ip, interfaceIndex }: NetlinkHost["addresses"][number]
   return join([head, attribute([nl.IFA_ADDRESS, bytes]), attribute([nl.IFA_LOCAL, bytes])]);
 }
 
-function diagnose(host: NetlinkHost, { flags, payload }: Request): Answer {
-  const family = payload[nl.inet_diag_req_v2.sdiag_family]!;
+function diagnose(host: NetlinkHost, { type, flags, payload }: Request): Answer {
+  // The older request is about both families.
+  const isForBoth = type === nl.TCPDIAG_GETSOCK;
+  const head = (isForBoth ? nl.inet_diag_req : nl.inet_diag_req_v2).size;
   const isDump = (flags & nl.NLM_F_DUMP) === nl.NLM_F_DUMP;
-  const wantsMptcp = parse(payload.subarray(nl.inet_diag_req_v2.size))
-    .has(nl.INET_DIAG_REQ_PROTOCOL);
+  const wantsMptcp = parse(payload.subarray(head)).has(nl.INET_DIAG_REQ_PROTOCOL);
   const ends = [...host.network.pairs].flat().filter((sock) =>
-    !sock.isReleased && sock.state === "connected" && sock.domain === family
+    !sock.isReleased && sock.state === "connected" &&
+    (isForBoth || sock.domain === payload[nl.inet_diag_req_v2.sdiag_family])
   );
   if (isDump) {
     const shown = ends.filter((sock) => wantsMptcp && sock.isMptcpOnWire);

@@ -9,10 +9,10 @@ import { listEndpoints } from "../../kernel/endpoints.ts";
 import { getLimits } from "../../kernel/limits.ts";
 import { hostAddresses } from "../../kernel/local_addresses.ts";
 import { KernelPathManager } from "../../kernel/mptcp_pm.ts";
-import { surveyConnections, surveySubflows } from "../../kernel/socket_survey.ts";
 import { MptcpError } from "../../error.ts";
 import { perConnectionFamilies } from "./connection_families.ts";
 import { metricFamilies, type Survey } from "./families.ts";
+import { ConnectionTally, tallySubflows } from "./tally.ts";
 import { formatMetrics, type MetricsFormat } from "./text.ts";
 import type { MetricFamily } from "./types.ts";
 
@@ -60,17 +60,17 @@ export function collectFamilies(options: MetricsOptions = {}): MetricFamily[] {
   if (!Number.isInteger(connections) || connections < 0) {
     throw new RangeError(`Invalid connections: expected a count of at least 0, got ${connections}`);
   }
-  const survey = surveyMachine(netns);
+  const survey = surveyMachine(netns, connections > 0);
   const families = metricFamilies(survey);
   return connections === 0
     ? families
-    : [...families, ...perConnectionFamilies(survey.connections, connections)];
+    : [...families, ...perConnectionFamilies(survey.connections.kept, connections)];
 }
 
-function surveyMachine(netns: string | undefined): Survey {
+function surveyMachine(netns: string | undefined, keep: boolean): Survey {
   return {
-    connections: surveyConnections(netns),
-    subflows: surveySubflows(netns),
+    connections: new ConnectionTally(netns, keep),
+    subflows: tallySubflows(netns),
     counters: orNull(() => mptcpCounters({ ...(netns !== undefined && { netns }) })),
     addresses: hostAddresses(netns),
     ...pathManagerOf(netns),

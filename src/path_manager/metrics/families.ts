@@ -6,14 +6,15 @@
  */
 
 import type { MptcpCounters } from "../../kernel/counters.ts";
-import type { SurveyedConnection, SurveyedSubflow } from "../../kernel/socket_survey.ts";
+import { tcpStateName } from "../../kernel/tcp_info.ts";
 import type { Endpoint, HostAddress, PathManagerLimits } from "../../kernel/types.ts";
+import type { ConnectionTally, SubflowGroup } from "./tally.ts";
 import type { MetricFamily, Sample } from "./types.ts";
 
 /** What metrics are made from. */
 export interface Survey {
-  readonly connections: readonly SurveyedConnection[];
-  readonly subflows: readonly SurveyedSubflow[];
+  readonly connections: ConnectionTally;
+  readonly subflows: readonly SubflowGroup[];
   /** `null` where the kernel has no MPTCP. */
   readonly counters: MptcpCounters | null;
   /** `null` where the kernel has no path manager. */
@@ -64,52 +65,65 @@ function counter(name: string, help: string, samples: readonly Sample[]): Metric
   return { name, type: "counter", help, samples };
 }
 
-function connectionFamilies(connections: readonly SurveyedConnection[]): MetricFamily[] {
-  const byState = groupBy(connections, ({ end, state }) => [end, state]);
+function connectionFamilies(
+  { states, bySubflows, fallbacks }: ConnectionTally,
+): MetricFamily[] {
   return [
     gauge(
       "mptcp_connections",
       "Open MPTCP connections.",
-      sumByLabels(byState.map(({ first, members }) => ({
-        labels: { family: `ipv${first.end.family}`, state: stateOf(first.state) },
-        value: members.length,
-      }))),
+      FAMILIES.flatMap((family) =>
+        samplesOf(states[family], (state) => ({ family: `ipv${family}`, state: stateName(state) }))
+      ),
     ),
     gauge(
       "mptcp_connections_by_subflows",
       "Open MPTCP connections by their number of subflows.",
-      groupBy(connections, ({ subflows }) => [subflows, null]).map(({ first, members }) => ({
-        labels: { subflows: String(first.subflows) },
-        value: members.length,
-      })),
+      samplesOf(bySubflows, (subflows) => ({ subflows: String(subflows) })),
+    ),
+    gauge(
+      "mptcp_fallback_connections",
+      "Open connections of MPTCP sockets that became TCP.",
+      FAMILIES.map((family) => ({ labels: { family: `ipv${family}` }, value: fallbacks[family] })),
     ),
   ];
+}
+
+const FAMILIES = [4, 6] as const;
+
+/** A sample for each count that is not 0. */
+function samplesOf(
+  counts: Uint32Array,
+  labelsOf: (index: number) => Sample["labels"],
+): Sample[] {
+  const samples: Sample[] = [];
+  counts.forEach((value, index) => {
+    if (value > 0) samples.push({ labels: labelsOf(index), value });
+  });
+  return samples;
 }
 
 function subflowFamilies({ subflows, endpoints, addresses }: Survey): MetricFamily[] {
   const devices = new Map(addresses.map(({ address, device }) => [address, device]));
   const ids = new Map(endpoints?.map(({ address, id }) => [address, String(id)]));
-  const labelsOf = ({ end: { address, family }, backup }: SurveyedSubflow) => ({
-    interface: devices.get(address) ?? "",
-    endpoint: ids.get(address) ?? "",
-    address,
-    family: `ipv${family}`,
-    role: backup ? "backup" : "regular",
+  const groups = subflows.map((group) => {
+    const { end: { address, family }, backup } = group;
+    const labels = {
+      interface: devices.get(address) ?? "",
+      endpoint: ids.get(address) ?? "",
+      address,
+      family: `ipv${family}`,
+      role: backup ? "backup" : "regular",
+    };
+    return { labels, group, rtts: group.sortedRtts() };
   });
-  const groups = groupBy(subflows, ({ end, backup }) => [end, backup])
-    .map(({ first, members }) => ({ labels: labelsOf(first), members }));
-  const byState = groups.flatMap(({ labels, members }) =>
-    groupBy(members, ({ state }) => [state, null]).map(({ first, members }) => ({
-      labels: { ...labels, state: stateOf(first.state) },
-      value: members.length,
-    }))
+  const byState = groups.flatMap(({ labels, group }) =>
+    samplesOf(group.states, (state) => ({ ...labels, state: stateName(state) }))
   );
-  const per = (value: (group: readonly SurveyedSubflow[]) => number) =>
-    groups.map(({ labels, members }) => ({ labels, value: value(members) }));
-  const sum = (value: (one: SurveyedSubflow) => number) =>
-    per((group) => group.reduce((total, one) => total + value(one), 0));
-  const rtt = (quantile: (sorted: readonly number[]) => number) =>
-    per((group) => quantile(group.map(({ rtt }) => rtt).sort((a, b) => a - b)) / 1e6);
+  const sum = (value: (group: SubflowGroup) => number) =>
+    groups.map(({ labels, group }) => ({ labels, value: value(group) }));
+  const rtt = (quantile: (sorted: Uint32Array) => number) =>
+    groups.map(({ labels, rtts }) => ({ labels, value: quantile(rtts) / 1e6 }));
   return [
     gauge(
       "mptcp_subflows",
@@ -225,43 +239,6 @@ function limitFamilies({ subflows, addAddrAccepted }: PathManagerLimits): Metric
   ];
 }
 
-function stateOf(state: string | undefined): string {
-  return state?.toLowerCase() ?? "unknown";
-}
-
-interface Group<T> {
-  readonly first: T;
-  readonly members: T[];
-}
-
-/** Groups by two keys, without making a label for each item: there may be tens of thousands. */
-function groupBy<T>(
-  items: readonly T[],
-  keysOf: (item: T) => readonly [unknown, unknown],
-): Group<T>[] {
-  const groups = new Map<unknown, Map<unknown, Group<T>>>();
-  const all: Group<T>[] = [];
-  for (const item of items) {
-    const [one, other] = keysOf(item);
-    let inner = groups.get(one);
-    if (inner === undefined) groups.set(one, inner = new Map());
-    const group = inner.get(other);
-    if (group !== undefined) {
-      group.members.push(item);
-      continue;
-    }
-    const made = { first: item, members: [item] };
-    inner.set(other, made);
-    all.push(made);
-  }
-  return all;
-}
-
-/** One sample for each set of labels. */
-function sumByLabels(samples: readonly Sample[]): Sample[] {
-  return [...Map.groupBy(samples, ({ labels }) => JSON.stringify(labels)).values()]
-    .map((group) => ({
-      labels: group[0]!.labels,
-      value: group.reduce((total, { value }) => total + value, 0),
-    }));
+function stateName(state: number): string {
+  return tcpStateName(state)?.toLowerCase() ?? "unknown";
 }
