@@ -1,8 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { connectMptcp, mptcpSupport } from "../mod.ts";
 import { ConnectionTable } from "../src/http/connections.ts";
-import { GoneClients, SHUTDOWN_PATIENCE } from "../src/http/gone_clients.ts";
+import { watchGoneClients } from "../src/http/gone_clients.ts";
 import { serveMptcp } from "../src/http/mod.ts";
+import { SHUTDOWN_PATIENCE } from "../src/net/gone_peers.ts";
 import { assertOpenFds, settledFds, test } from "./harness.ts";
 import { ENGINES } from "./http.ts";
 import { bytesOf, connectedPair, delay, LOOPBACKS, readUpTo } from "./sockets.ts";
@@ -88,7 +89,7 @@ for (const [what, { hasEnded, reads, isGone }] of Object.entries(CLIENTS)) {
     // Something unread must not hide the end.
     await client.write(bytesOf("close_notify"));
     if (hasEnded) await client.closeWrite();
-    const goneClients = new GoneClients(new ConnectionTable(server.localAddr), patience);
+    const goneClients = watchGoneClients(new ConnectionTable(server.localAddr), patience);
     const until = performance.now() + 3 * patience;
     while (failure === null && performance.now() < until) {
       if (reads) await readUpTo(client, 1_000_000);

@@ -10,6 +10,7 @@ import { F_DUPFD_CLOEXEC } from "../../ffi/linux/abi.ts";
 import { libc, unsupportedPlatform } from "../../ffi/runtime.ts";
 import { check, isShortage, MptcpError } from "../error.ts";
 import { connectMptcp } from "../net/connect.ts";
+import type { GonePeers } from "../net/gone_peers.ts";
 import { listenMptcp } from "../net/listen.ts";
 import { formatHostPort } from "../show.ts";
 import { toTimeout, within } from "../net/shutdown.ts";
@@ -23,7 +24,7 @@ import type {
 } from "../types.ts";
 import { ConnectionTable } from "./connections.ts";
 import { type Engine, EngineRefusal, type Job } from "./engine.ts";
-import { GoneClients } from "./gone_clients.ts";
+import { watchGoneClients } from "./gone_clients.ts";
 import { type NativeEngine, startNative } from "./native_engine.ts";
 import { startNode } from "./node_engine.ts";
 import { type ServeRequest, toTls } from "./serve_options.ts";
@@ -70,7 +71,7 @@ export class Server implements MptcpServer {
   #job: Job;
   /** Engines that finish what they have accepted. */
   readonly #retired = new Set<Engine>();
-  readonly #goneClients: GoneClients | null;
+  readonly #goneClients: GonePeers | null;
   #engine: Engine;
   #detail: string | null = null;
   #isOver = false;
@@ -109,7 +110,7 @@ export class Server implements MptcpServer {
     }
     const { connections } = this.#job;
     this.#goneClients = protocol === "mptcp" && connections !== null
-      ? new GoneClients(connections)
+      ? watchGoneClients(connections)
       : null;
     this.finished = this.#run().finally(() => this.#goneClients?.stop());
   }

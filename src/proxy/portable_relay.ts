@@ -43,6 +43,10 @@ export class PortableRelay implements Relay {
     this.#result.resolve(outcome);
   }
 
+  giveUp(outcome: NonNullable<Outcome>): void {
+    this.stop(this.#broken ?? outcome);
+  }
+
   async #carry({ from, to, source, destination }: Way): Promise<void> {
     const { head } = this.#job;
     const onWritten = () => this.#job.onProgress();

@@ -7,11 +7,13 @@
 import { nextTurn, setTimeout } from "../../ffi/event_loop.ts";
 import { isShortage, MptcpError } from "../error.ts";
 import { formatHostPort } from "../show.ts";
+import { GonePeers } from "../net/gone_peers.ts";
 import { toTimeout, within } from "../net/shutdown.ts";
 import type { MptcpConn, MptcpListener, ShutdownOptions } from "../types.ts";
 import { type Backend, Backends } from "./backends.ts";
 import { listenOnAll } from "./fronts.ts";
 import { type CheckedProxyOptions, checkProxyOptions } from "./options.ts";
+import type { SideName } from "./relay.ts";
 import { Session, type SessionContext } from "./session.ts";
 import type {
   MptcpProxy,
@@ -87,6 +89,9 @@ class Proxy implements MptcpProxy {
   readonly #listeners: readonly MptcpListener[];
   readonly #context: SessionContext;
   readonly #sessions = new Map<Session, Promise<void>>();
+  /** The sides of connections whose peer has ended its stream, by their descriptors. */
+  readonly #ended = new Map<number, [session: Session, side: SideName]>();
+  readonly #gonePeers: GonePeers;
   readonly #startedAt = new Date();
   readonly #ends = { ...NO_ENDS };
   #total = 0;
@@ -118,7 +123,11 @@ class Proxy implements MptcpProxy {
       protocol,
       fallback,
     }));
-    this.finished = this.#run();
+    this.#gonePeers = new GonePeers({
+      list: () => this.#listEnded(),
+      giveUp: (fd) => this.#giveUp(fd),
+    });
+    this.finished = this.#run().finally(() => this.#gonePeers.stop());
     this.#follow(options.signal);
   }
 
@@ -147,6 +156,7 @@ class Proxy implements MptcpProxy {
     const timeout = toTimeout(options);
     for (let i = 0; i < LAST_ROUNDS; i++) await new Promise<void>(nextTurn);
     this.#stopListening();
+    this.#gonePeers.hurry();
     let cut = 0;
     await within(timeout, this.finished, () => {
       cut = this.#sessions.size;
@@ -235,6 +245,19 @@ class Proxy implements MptcpProxy {
     this.#sessions.delete(session);
     this.#makeRoom();
     if (onClose !== undefined) this.#call(() => onClose(report));
+  }
+
+  #listEnded(): Iterable<number> {
+    this.#ended.clear();
+    for (const session of this.#sessions.keys()) {
+      for (const [fd, side] of session.ended()) this.#ended.set(fd, [session, side]);
+    }
+    return this.#ended.keys();
+  }
+
+  #giveUp(fd: number): void {
+    const [session, side] = this.#ended.get(fd)!;
+    session.giveUp(side);
   }
 
   #makeRoom(): void {

@@ -28,6 +28,8 @@ export interface Relay {
   run(): Promise<Outcome>;
   /** Carries nothing more; `run` resolves with this. The connections are left as they are. */
   stop(outcome: Outcome): void;
+  /** A side takes no more bytes, as if a write had failed: what it has sent before still goes on. */
+  giveUp(outcome: NonNullable<Outcome>): void;
 }
 
 /** What a relay tells, and what goes ahead of the client's bytes. */
@@ -108,6 +110,12 @@ export class KernelRelay implements Relay {
     }
     leavePipes();
     this.#result.resolve(outcome);
+  }
+
+  giveUp(outcome: NonNullable<Outcome>): void {
+    if (this.#isOver || this.#broken !== null) return;
+    this.#breakOff(this.#ways.find(({ source }) => source !== outcome.side)!, outcome);
+    this.#move();
   }
 
   /** Moves what can be moved. An arrow function: it is what watches. */

@@ -6,6 +6,7 @@
 
 import { clearTimeout, now, setTimeout, type Timer } from "../../ffi/event_loop.ts";
 import { Conn } from "../net/conn.ts";
+import { goneError } from "../net/gone_peers.ts";
 import { MptcpError } from "../error.ts";
 import { resetOnClose } from "../poll/socket.ts";
 import type { MptcpConn, NetAddr } from "../types.ts";
@@ -152,6 +153,18 @@ export class Session implements ProxyConnection {
     this.#relay?.stop(null);
   }
 
+  /** The sides whose peer has ended its stream and may get data, by their descriptors. */
+  *ended(): Iterable<[fd: number, side: SideName]> {
+    if (this.#relay === null || this.#isCarried) return;
+    if (hasEnded(this.#front)) yield [this.#front.conn.fd, "client"];
+    if (hasEnded(this.#back!)) yield [this.#back!.conn.fd, "backend"];
+  }
+
+  /** A side takes no more data, and never will. */
+  giveUp(side: SideName): void {
+    this.#relay?.giveUp({ side, error: goneError() });
+  }
+
   /** The first reason counts. */
   #settle(end: ProxyEnd, error: unknown): void {
     this.#verdict ??= { end, error };
@@ -269,6 +282,11 @@ function idleError(timeout: number): MptcpError {
 function describe(side: Side): ProxySide {
   const { localAddr, remoteAddr, protocol, fallback, subflows } = side;
   return { localAddr, remoteAddr, protocol, fallback, subflows };
+}
+
+/** Whether an event has reported the end of a peer's stream. */
+function hasEnded({ conn }: Side): boolean {
+  return conn instanceof Conn && conn.fd >= 0 && conn.stream.ended;
 }
 
 /** Reads the header, and what came behind it. */

@@ -146,7 +146,9 @@ export interface ProxyConnection {
  * How a connection ended:
  *
  * - `"closed"`: both ends have ended their streams, and all bytes went on.
- * - `"client-reset"`, `"backend-reset"`: that end broke off, and so did the proxy with the other.
+ * - `"client-reset"`, `"backend-reset"`: that end broke off, and so did the proxy with the other. The
+ *   same when an MPTCP peer has ended its stream and takes no data for 10 s, 2 s during a shutdown:
+ *   its process is gone. The code of the error is `ERR_PEER_GONE` then.
  * - `"idle"`: no byte came for `idleTimeout`.
  * - `"no-backend"`: no backend could be reached.
  * - `"bad-header"`: the header of the PROXY protocol was none, too long, or late.
