@@ -129,3 +129,53 @@ test("in a browser a path that is cut ends, the other carries on, and healing br
   await page.until(`${rate(2)} > 1e6`);
   assertEquals(page.problems, []);
 });
+
+/** What happened in a page while it got some states: runs there. */
+const WATCH = `new Promise((resolve) => {
+  const tasks = [], frames = [];
+  let changes = 0, states = 0, last = performance.now();
+  new PerformanceObserver((list) => list.getEntries().forEach(({ duration }) => tasks.push(duration)))
+    .observe({ entryTypes: ["longtask"] });
+  new MutationObserver((records) => changes += records.length)
+    .observe(document.getElementById("connections"), { childList: true, subtree: true });
+  source.addEventListener("state", () => states++);
+  requestAnimationFrame(function frame(now) {
+    frames.push(now - last);
+    last = now;
+    if (states < 5) return requestAnimationFrame(frame);
+    const median = (numbers) => numbers.sort((a, b) => a - b)[numbers.length >> 1] ?? 0;
+    resolve({ changes, frame: median(frames), task: median(tasks) });
+  });
+})`;
+
+test("with more than 200 connections the page shows 200, says how many more, and stays fluid", {
+  skip: noMptcp ?? noChromium,
+  timeout: 120_000,
+}, async () => {
+  using stack = new DisposableStack();
+  // Two ends of each are on this machine.
+  for (let i = 0; i < 110; i++) stack.use(await connectedPair());
+  const page = serveLivePage({ ...PLACE, interval: 200 });
+  try {
+    await using browser = await BrowserPage.open(page.url);
+    const cards = `document.querySelectorAll(".card").length`;
+    await browser.until(`${cards} === 200`);
+    const more = await browser.evaluate<string>(`document.getElementById("more").textContent`);
+    const [, count] = /^and (\d+) connections more that carry less$/.exec(more)!;
+    assert(Number(count) >= 20, more);
+    const { changes, frame, task } = await browser.evaluate<{
+      changes: number;
+      frame: number;
+      task: number;
+    }>(WATCH);
+    // Nothing of connections that rest is written again, which would lay out all 200 cards.
+    assert(changes < 100, `${changes} changes`);
+    assert(frame < 200 && task < 200, `frames of ${frame} ms, tasks of ${task} ms`);
+    await browser.evaluate(`document.querySelectorAll(".card")[199].scrollIntoView()`);
+    await browser.until(`visible.has(document.querySelectorAll(".card")[199].card)`);
+    assertEquals(await browser.evaluate(cards), 200);
+    assertEquals(browser.problems, []);
+  } finally {
+    await page.close();
+  }
+});

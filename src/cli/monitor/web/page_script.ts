@@ -24,16 +24,26 @@ function rate(bytes) {
 }
 function milliseconds(us) { return us === null ? "" : (us / 1000).toFixed(us < 10_000 ? 2 : 0) + " ms"; }
 function plural(count, word) { return count + " " + word + (count === 1 ? "" : "s"); }
+let colors = null;
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => colors = null);
 function color(index) {
-  return getComputedStyle(document.documentElement).getPropertyValue("--c" + index % 6).trim();
+  const style = getComputedStyle(document.documentElement);
+  colors ??= [0, 1, 2, 3, 4, 5].map((i) => style.getPropertyValue("--c" + i).trim());
+  return colors[index % 6];
+}
+function write(element, text) {
+  // Even the same text would be laid out anew.
+  if (element.textContent !== String(text)) element.textContent = text;
 }
 
 const visible = new Set();
 const observer = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) {
-    if (isIntersecting) visible.add(target.card); else visible.delete(target.card);
+  for (const { target: { card }, isIntersecting } of entries) {
+    if (!isIntersecting) { visible.delete(card); continue; }
+    visible.add(card);
+    card.show();
   }
-});
+}, { rootMargin: "300px" });
 
 class Card {
   constructor(token) {
@@ -56,41 +66,53 @@ class Card {
   }
   update(connection, now) {
     this.seen = now;
-    this.title.textContent = connection.local + " \u2192 " + connection.remote;
-    this.sum.textContent = plural(connection.subflows.length, "path") + ", sending " +
-      rate(connection.sent) + ", receiving " + rate(connection.received);
+    this.connection = connection;
     const values = new Map();
+    for (const { key, sent, received } of connection.subflows) values.set(key, sent + received);
+    this.samples.push({ time: now, values });
+    while (this.samples.length > 2 && this.samples[1].time < now - WINDOW - 2000) this.samples.shift();
     for (const subflow of connection.subflows) {
       let path = this.paths.get(subflow.key);
       if (path === undefined) this.paths.set(subflow.key, path = this.addPath(subflow));
       path.seen = now;
-      path.row.className = "";
-      values.set(subflow.key, subflow.sent + subflow.received);
-      path.cells[1].textContent = subflow.interface;
-      path.cells[2].replaceChildren(subflow.backup ? make("span", { class: "tag" }, "backup") : subflow.state);
-      path.cells[3].textContent = rate(subflow.sent);
-      path.cells[4].textContent = rate(subflow.received);
-      path.cells[5].textContent = milliseconds(subflow.rtt);
-      path.cells[6].textContent = subflow.retransmissions;
-      path.row.dataset.rate = Math.round(subflow.sent + subflow.received);
-      path.row.dataset.interface = subflow.interface;
     }
     for (const [key, path] of this.paths) {
-      if (path.seen === now) continue;
-      path.row.className = "gone";
-      path.row.dataset.rate = 0;
-      path.cells[2].textContent = "ended";
-      path.cells[3].textContent = path.cells[4].textContent = "";
       if (now - path.seen > WINDOW) { path.row.remove(); this.paths.delete(key); }
     }
-    this.samples.push({ time: now, values });
-    while (this.samples.length > 2 && this.samples[1].time < now - WINDOW - 2000) this.samples.shift();
+    if (visible.has(this)) this.show();
+  }
+  show() {
+    const { connection, seen } = this;
+    write(this.title, connection.local + " \u2192 " + connection.remote);
+    write(this.sum, plural(connection.subflows.length, "path") + ", sending " +
+      rate(connection.sent) + ", receiving " + rate(connection.received));
+    for (const subflow of connection.subflows) {
+      const { row, cells } = this.paths.get(subflow.key);
+      row.className = "";
+      write(cells[1], subflow.interface);
+      write(cells[2].firstChild, subflow.backup ? "backup" : subflow.state);
+      cells[2].firstChild.className = subflow.backup ? "tag" : "";
+      write(cells[3], rate(subflow.sent));
+      write(cells[4], rate(subflow.received));
+      write(cells[5], milliseconds(subflow.rtt));
+      write(cells[6], subflow.retransmissions);
+      row.dataset.rate = Math.round(subflow.sent + subflow.received);
+      row.dataset.interface = subflow.interface;
+    }
+    for (const { row, cells, seen: last } of this.paths.values()) {
+      if (last === seen) continue;
+      row.className = "gone";
+      row.dataset.rate = 0;
+      write(cells[2].firstChild, "ended");
+      write(cells[3], "");
+      write(cells[4], "");
+    }
   }
   addPath(subflow) {
     const index = this.paths.size === 0 ? 0 : Math.max(...[...this.paths.values()].map((p) => p.index)) + 1;
     const swatch = make("span", { class: "swatch", style: "background: var(--c" + index % 6 + ")" });
     const cells = [make("td", {}, swatch, subflow.local + " \u2192 " + subflow.remote),
-      make("td", { class: "wide" }), make("td"),
+      make("td", { class: "wide" }), make("td", {}, make("span")),
       ...[3, 4, 5, 6].map(() => make("td", { class: "n" }))];
     const row = make("tr", { "data-path": subflow.key }, ...cells);
     this.body.append(row);
@@ -144,11 +166,15 @@ function onState(state) {
   $("warning").textContent = warning || "";
   for (const connection of connections) {
     let card = cards.get(connection.token);
-    if (card === undefined) cards.set(connection.token, card = new Card(connection.token));
+    const isNew = card === undefined;
+    if (isNew) cards.set(connection.token, card = new Card(connection.token));
     card.update(connection, now);
+    if (isNew) card.show();
   }
   for (const [token, card] of cards) {
-    if (now - card.seen > GONE) { card.remove(); cards.delete(token); }
+    // With more than are shown it may not have ended, but carry less.
+    const wait = more > 0 ? 0 : GONE;
+    if (now - card.seen > wait) { card.remove(); cards.delete(token); }
   }
   $("more").hidden = more === 0;
   $("more").textContent = "and " + plural(more, "connection") + " more that carry less";

@@ -28,6 +28,7 @@ button { font: inherit; padding: .45rem .9rem; border-radius: 8px; border: 1px s
 button[aria-pressed="true"] { border-color: var(--bad); color: var(--bad); font-weight: 600; }
 button:focus-visible { outline: 2px solid var(--c0); outline-offset: 2px; }
 #gap { font-size: 1.1rem; font-variant-numeric: tabular-nums; }
+.card { content-visibility: auto; contain-intrinsic-size: auto 14rem; }
 .card h2 { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1rem;
   overflow-wrap: anywhere; }
 .card h2 span { font-weight: 400; color: var(--dim); }
