@@ -29,7 +29,12 @@ import {
   TCPDIAG_GETSOCK,
 } from "../../ffi/linux/abi_netlink.ts";
 import { encodeSockaddr, sockaddrAddress } from "../../ffi/linux/sockaddr.ts";
-import { AttributeBuilder, Attributes } from "../netlink/attributes.ts";
+import {
+  AttributeBuilder,
+  Attributes,
+  endOfAttribute,
+  findAttribute,
+} from "../netlink/attributes.ts";
 import type { Message } from "../netlink/message.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
 import { check } from "../error.ts";
@@ -42,12 +47,16 @@ export interface Ends {
 
 /** An MPTCP connection of any process. */
 export interface DiagnosedConnection extends Ends {
+  /** A number of net/tcp_states.h. */
+  readonly state: number;
+  /** Names the socket among all that there were since the machine started. */
+  readonly cookie: number;
   /** As much of a `struct mptcp_info` as the kernel gave. */
   readonly info: Uint8Array;
 }
 
 /** A subflow of an MPTCP connection of any process. */
-export interface DiagnosedSubflow extends Ends {
+export interface DiagnosedSubflow extends DiagnosedConnection {
   /** Names the connection. */
   readonly token: number;
   /** Whether either end wants it used only while no other works. */
@@ -170,29 +179,74 @@ function encodeRequest({ family, protocol, states }: Request): Uint8Array {
 
 const BACKUP = MPTCP_SUBFLOW_FLAG_BKUP_LOC | MPTCP_SUBFLOW_FLAG_BKUP_REM;
 
+/** A socket in the kernel's answer, taken apart as far as it is asked: there may be tens of thousands. */
+class DiagnosedSocket implements DiagnosedConnection {
+  readonly info: Uint8Array;
+  readonly state: number;
+  readonly cookie: number;
+  readonly #payload: Uint8Array;
+
+  constructor(payload: Uint8Array, info: Uint8Array, view: DataView) {
+    this.info = info;
+    this.state = payload[inet_diag_msg.idiag_state]!;
+    const cookie = inet_diag_msg.id + inet_diag_sockid.idiag_cookie;
+    this.cookie = view.getUint32(cookie, true) + 2 ** 32 * view.getUint32(cookie + 4, true);
+    this.#payload = payload;
+  }
+
+  get local(): Uint8Array {
+    return this.#end(inet_diag_sockid.idiag_src, inet_diag_sockid.idiag_sport);
+  }
+
+  get remote(): Uint8Array {
+    return this.#end(inet_diag_sockid.idiag_dst, inet_diag_sockid.idiag_dport);
+  }
+
+  #end(address: number, port: number): Uint8Array {
+    const id = this.#payload.subarray(inet_diag_msg.id);
+    const length = this.#payload[inet_diag_msg.idiag_family] === AF_INET6 ? 16 : 4;
+    return encodeSockaddr(id.slice(address, address + length), id[port]! << 8 | id[port + 1]!);
+  }
+}
+
+class DiagnosedSubflowSocket extends DiagnosedSocket implements DiagnosedSubflow {
+  readonly token: number;
+  readonly backup: boolean;
+
+  constructor(payload: Uint8Array, info: Uint8Array, view: DataView, token: number, flags: number) {
+    super(payload, info, view);
+    this.token = token;
+    this.backup = (flags & BACKUP) !== 0;
+  }
+}
+
 function decodeSubflow(payload: Uint8Array): DiagnosedSubflow[] {
-  return decodeConnection(payload).flatMap((connection) => {
-    const mptcp = new Attributes(payload.subarray(inet_diag_msg.size))
-      .nested(INET_DIAG_ULP_INFO).nested(INET_ULP_INFO_MPTCP);
-    const token = mptcp.u32(MPTCP_SUBFLOW_ATTR_TOKEN_LOC);
-    if (token === undefined) return [];
-    const backup = ((mptcp.u32(MPTCP_SUBFLOW_ATTR_FLAGS) ?? 0) & BACKUP) !== 0;
-    return [{ ...connection, token, backup }];
-  });
+  const view = viewOf(payload);
+  const info = infoOf(payload, view);
+  if (info === null) return [];
+  const ulp = findAttribute(view, INET_DIAG_ULP_INFO, inet_diag_msg.size, payload.byteLength);
+  const end = ulp === 0 ? 0 : endOfAttribute(view, ulp);
+  const mptcp = ulp === 0 ? 0 : findAttribute(view, INET_ULP_INFO_MPTCP, ulp, end);
+  const token = mptcp === 0 ? 0 : findAttribute(view, MPTCP_SUBFLOW_ATTR_TOKEN_LOC, mptcp, end);
+  if (token === 0) return [];
+  const at = findAttribute(view, MPTCP_SUBFLOW_ATTR_FLAGS, mptcp, end);
+  const flags = at === 0 ? 0 : view.getUint32(at, true);
+  return [
+    new DiagnosedSubflowSocket(payload, info, view, view.getUint32(token, true), flags),
+  ];
 }
 
 function decodeConnection(payload: Uint8Array): DiagnosedConnection[] {
-  if (payload.byteLength < inet_diag_msg.size) return [];
-  const info = new Attributes(payload.subarray(inet_diag_msg.size)).bytes(INET_DIAG_INFO);
-  if (info === undefined) return [];
-  const id = payload.subarray(inet_diag_msg.id);
-  const view = new DataView(id.buffer, id.byteOffset);
-  const length = payload[inet_diag_msg.idiag_family] === AF_INET6 ? 16 : 4;
-  const end = (address: number, port: number) =>
-    encodeSockaddr(id.slice(address, address + length), view.getUint16(port, false));
-  return [{
-    info,
-    local: end(inet_diag_sockid.idiag_src, inet_diag_sockid.idiag_sport),
-    remote: end(inet_diag_sockid.idiag_dst, inet_diag_sockid.idiag_dport),
-  }];
+  const view = viewOf(payload);
+  const info = infoOf(payload, view);
+  return info === null ? [] : [new DiagnosedSocket(payload, info, view)];
+}
+
+function infoOf(payload: Uint8Array, view: DataView): Uint8Array | null {
+  const at = findAttribute(view, INET_DIAG_INFO, inet_diag_msg.size, payload.byteLength);
+  return at === 0 ? null : payload.subarray(at, endOfAttribute(view, at));
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -22,7 +22,7 @@ import {
   nlattr,
 } from "../../ffi/linux/abi_netlink.ts";
 import { formatIp } from "../../ffi/linux/sockaddr.ts";
-import { align } from "../netlink/attributes.ts";
+import { align, findAttribute } from "../netlink/attributes.ts";
 import { NetlinkSocket, type Visit } from "../netlink/socket.ts";
 import { check } from "../error.ts";
 import { connectionsRequest, isMptcpInfo, LIST_SOCKETS, subflowsRequest } from "./sock_diag.ts";
@@ -79,17 +79,6 @@ interface Spans {
 }
 
 const spans: Spans = { info: 0, infoEnd: 0, ulp: 0, ulpEnd: 0 };
-
-/** The offset of the value of an attribute between two others; 0 where it is missing. */
-function findAttribute(view: DataView, type: number, start: number, end: number): number {
-  for (let at = start; at + nlattr.size <= end;) {
-    const length = view.getUint16(at + nlattr.nla_len, true);
-    if (length < nlattr.size || at + length > end) return 0;
-    if ((view.getUint16(at + nlattr.nla_type, true) & TYPE_MASK) === type) return at + nlattr.size;
-    at += align(length);
-  }
-  return 0;
-}
 
 /** Fills in `spans` in one pass. */
 function findSpans(view: DataView, start: number, end: number): void {

@@ -44,6 +44,20 @@ export function tcpStateName(state: number): TcpState | undefined {
   return STATES[state - 1];
 }
 
+/** The states of a connection whose peer has ended its direction. */
+const ENDED_BY_PEER: readonly (TcpState | undefined)[] = [
+  "CLOSE_WAIT",
+  "CLOSING",
+  "LAST_ACK",
+  "TIME_WAIT",
+  "CLOSE",
+];
+
+/** Whether the peer has ended its direction: the kernel counts the FIN among the bytes received. */
+export function hasReceivedEnd(state: number | TcpState | undefined): boolean {
+  return ENDED_BY_PEER.includes(typeof state === "number" ? tcpStateName(state) : state);
+}
+
 /** linux/tcp.h, `enum tcp_ca_state`. */
 const CA_STATES: readonly TcpCaState[] = ["Open", "Disorder", "CWR", "Recovery", "Loss"];
 

@@ -12,6 +12,27 @@ export function align(length: number): number {
   return (length + 3) & ~3;
 }
 
+const TYPE_MASK = ~(NLA_F_NESTED | NLA_F_NET_BYTEORDER);
+
+/**
+ * Where the value of an attribute begins, among those between two offsets; 0 where it is missing. For
+ * lists of thousands, which are too long for an object each.
+ */
+export function findAttribute(view: DataView, type: number, start: number, end: number): number {
+  for (let at = start; at + nlattr.size <= end;) {
+    const length = view.getUint16(at + nlattr.nla_len, true);
+    if (length < nlattr.size || at + length > end) return 0;
+    if ((view.getUint16(at + nlattr.nla_type, true) & TYPE_MASK) === type) return at + nlattr.size;
+    at += align(length);
+  }
+  return 0;
+}
+
+/** Where the value that {@linkcode findAttribute} found ends. */
+export function endOfAttribute(view: DataView, value: number): number {
+  return value - nlattr.size + view.getUint16(value - nlattr.size + nlattr.nla_len, true);
+}
+
 /**
  * The attributes of one level. A value that is missing, or shorter than what is asked for, is
  * `undefined`; of two attributes of one type the last counts, as in the kernel.

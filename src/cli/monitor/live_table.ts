@@ -14,6 +14,9 @@ import { look, RateMeter, trafficLines } from "./traffic_table.ts";
 /** Events that are kept for the screen. */
 const KEPT_EVENTS = 8;
 
+/** Connections that are described, whether they fit on the screen or not. */
+const MOST_CONNECTIONS = 200;
+
 /** The full-screen table, until a key or a signal ends it. */
 export class LiveTable {
   readonly #paths: MptcpPathManager;
@@ -21,6 +24,8 @@ export class LiveTable {
   readonly #terminal: Terminal;
   readonly #meter: RateMeter = new RateMeter();
   #lines: readonly string[] = [];
+  /** Lines that were not even made. */
+  #others = 0;
   #events: string[] = [];
   #status: number | null = null;
   #wake: () => void = () => {};
@@ -57,7 +62,10 @@ export class LiveTable {
   }
 
   #look(): void {
-    this.#lines = trafficLines(look(this.#meter, this.#netns), this.#terminal.styles);
+    const state = look(this.#meter, this.#netns, Math.max(MOST_CONNECTIONS, this.#terminal.rows));
+    this.#lines = trafficLines(state, this.#terminal.styles);
+    const described = state.connections.reduce((sum, { subflows }) => sum + subflows.length, 0);
+    this.#others = state.count - state.connections.length + state.subflows - described;
   }
 
   /** `null` where events are not for this user. */
@@ -104,7 +112,7 @@ export class LiveTable {
     const foot = ["", styles.dim("q or Ctrl-C ends this")];
     const room = Math.max(rows - events.length - foot.length, 1);
     const shown = this.#lines.slice(0, room);
-    const hidden = this.#lines.length - shown.length;
+    const hidden = this.#lines.length + this.#others - shown.length;
     if (hidden > 0) shown[room - 1] = styles.dim(`... and ${hidden + 1} lines more`);
     screen.draw([...shown, ...events, ...foot]);
   }

@@ -6,11 +6,12 @@
 
 import {
   type ConnectionTraffic,
+  type ListedConnection,
   listTraffic,
   type SubflowTraffic,
 } from "../../path_manager/traffic.ts";
 import { tokenText } from "./event_line.ts";
-import { formatAddr, receivedBytes, sentBytes } from "../ui/subflow_table.ts";
+import { formatAddr } from "../ui/subflow_table.ts";
 import { tableLines } from "../ui/table.ts";
 import type { Styles } from "../ui/terminal.ts";
 import { count, formatMicroseconds, formatRate } from "../ui/units.ts";
@@ -27,9 +28,20 @@ export interface SubflowRates extends SubflowTraffic {
 }
 
 /** A connection with those of its subflows, and their sums. */
-export interface ConnectionRates extends Omit<ConnectionTraffic, "subflows"> {
+export interface ConnectionRates extends ConnectionTraffic {
   readonly rates: Rates;
   readonly subflows: readonly SubflowRates[];
+}
+
+/** All connections, of which the busiest are described. */
+export interface TrafficState {
+  readonly count: number;
+  /** Those of all connections. */
+  readonly subflows: number;
+  /** Those of all connections together. */
+  readonly rates: Rates;
+  /** The busiest first. */
+  readonly connections: readonly ConnectionRates[];
 }
 
 interface Sample {
@@ -38,25 +50,29 @@ interface Sample {
   readonly received: number;
 }
 
+/** A connection that has been measured, and not described. */
+interface Measured {
+  readonly listed: ListedConnection;
+  readonly rates: Rates;
+  readonly subflows: readonly Rates[];
+}
+
 const NOTHING: Rates = { sent: 0, received: 0 };
 
 /** Rates from one look at the counters to the next. */
 export class RateMeter {
-  #samples: Map<string, Sample> = new Map();
+  #samples: Map<number, Sample> = new Map();
 
   /** The rates since the last call; 0 for what was not there then. */
-  measure(connections: readonly ConnectionTraffic[], time: number): ConnectionRates[] {
-    const samples = new Map<string, Sample>();
-    const measured = connections.map((connection): ConnectionRates => {
-      const subflows = connection.subflows.map((subflow) => {
-        const key = `${connection.token} ${formatAddr(subflow.localAddr)} ${
-          formatAddr(subflow.remoteAddr)
-        }`;
-        const sample = { time, sent: sentBytes(subflow.tcp), received: receivedBytes(subflow.tcp) };
+  measure(connections: readonly ListedConnection[], time: number): Measured[] {
+    const samples = new Map<number, Sample>();
+    const measured = connections.map((listed): Measured => {
+      const subflows = listed.subflows.map(({ key, sent, received }) => {
+        const sample = { time, sent, received };
         samples.set(key, sample);
-        return { ...subflow, rates: ratesBetween(this.#samples.get(key), sample) };
+        return ratesBetween(this.#samples.get(key), sample);
       });
-      return { ...connection, subflows, rates: sum(subflows) };
+      return { listed, subflows, rates: sum(subflows) };
     });
     this.#samples = samples;
     return measured;
@@ -70,18 +86,31 @@ function ratesBetween(before: Sample | undefined, now: Sample): Rates {
   return { sent: rate("sent"), received: rate("received") };
 }
 
-function sum(parts: readonly { readonly rates: Rates }[]): Rates {
-  return {
-    sent: parts.reduce((total, { rates }) => total + rates.sent, 0),
-    received: parts.reduce((total, { rates }) => total + rates.received, 0),
-  };
+function sum(parts: readonly Rates[]): Rates {
+  let [sent, received] = [0, 0];
+  for (const part of parts) {
+    sent += part.sent;
+    received += part.received;
+  }
+  return { sent, received };
 }
 
-/** Asks the kernel, and gives the connections with their rates, the busiest first. */
-export function look(meter: RateMeter, netns: string | undefined): ConnectionRates[] {
-  const busy = ({ rates }: ConnectionRates) => rates.sent + rates.received;
-  return meter.measure(listTraffic(netns), performance.now())
-    .sort((a, b) => busy(b) - busy(a) || a.token - b.token);
+/** Asks the kernel for all connections, and describes at most `limit`: the busiest. */
+export function look(meter: RateMeter, netns: string | undefined, limit: number): TrafficState {
+  const all = meter.measure(listTraffic(netns), performance.now());
+  const busy = ({ rates }: Measured) => rates.sent + rates.received;
+  const shown = all.toSorted((a, b) => busy(b) - busy(a) || a.listed.token - b.listed.token)
+    .slice(0, limit);
+  return {
+    count: all.length,
+    subflows: all.reduce((total, { subflows }) => total + subflows.length, 0),
+    rates: sum(all.map(({ rates }) => rates)),
+    connections: shown.map(({ listed, rates, subflows }) => ({
+      ...listed.describe(),
+      rates,
+      subflows: listed.subflows.map((one, i) => ({ ...one.describe(), rates: subflows[i]! })),
+    })),
+  };
 }
 
 const COLUMNS = [
@@ -95,11 +124,12 @@ const COLUMNS = [
 ] as const;
 
 /** The sums, and under them a line for each connection with a line for each of its subflows. */
-export function trafficLines(connections: readonly ConnectionRates[], styles: Styles): string[] {
-  const subflows = connections.reduce((total, { subflows }) => total + subflows.length, 0);
-  const { sent, received } = sum(connections);
+export function trafficLines(
+  { count: total, subflows, rates: { sent, received }, connections }: TrafficState,
+  styles: Styles,
+): string[] {
   return [
-    `${styles.bold("MPTCP")}  ${count(connections.length, "connection")}, ` +
+    `${styles.bold("MPTCP")}  ${count(total, "connection")}, ` +
     `${count(subflows, "subflow")}, sending ${formatRate(sent)}, receiving ${formatRate(received)}`,
     "",
     ...tableLines(COLUMNS, connections.flatMap(connectionRows), styles),

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hasReceivedEnd } from "../../kernel/tcp_info.ts";
 import { formatHostPort } from "../../show.ts";
 import type { NetAddr, Subflow } from "../../types.ts";
 import { tableLines } from "./table.ts";
@@ -64,17 +65,8 @@ export function sentBytes({ bytesSent = 0, bytesRetrans = 0 }: Subflow["tcp"]): 
   return bytesSent - bytesRetrans;
 }
 
-/** The states of a connection whose peer has ended its direction. */
-const ENDED_BY_PEER: readonly (string | undefined)[] = [
-  "CLOSE_WAIT",
-  "CLOSING",
-  "LAST_ACK",
-  "TIME_WAIT",
-  "CLOSE",
-];
-
 /** Bytes of data received: the kernel counts the FIN as one. */
 export function receivedBytes({ state, bytesReceived = 0 }: Subflow["tcp"]): number {
-  const fin = bytesReceived > 0 && ENDED_BY_PEER.includes(state) ? 1 : 0;
+  const fin = bytesReceived > 0 && hasReceivedEnd(state) ? 1 : 0;
   return bytesReceived - fin;
 }

@@ -88,21 +88,13 @@ export class MachineWatch {
 
   /** The state now; rates are since the last call. */
   look(): MachineState {
-    const connections = look(this.#meter, this.#netns);
+    const { count, subflows, rates, connections } = look(this.#meter, this.#netns, SHOWN);
     const addresses = hostAddresses(this.#netns);
     const devices = new Map(addresses.map(({ address, device }) => [address, device]));
-    const shown = connections.slice(0, SHOWN);
-    const sum = (value: (one: ConnectionRates) => number) =>
-      connections.reduce((total, one) => total + value(one), 0);
     return {
-      totals: {
-        connections: connections.length,
-        subflows: sum(({ subflows }) => subflows.length),
-        sent: sum(({ rates }) => rates.sent),
-        received: sum(({ rates }) => rates.received),
-      },
-      connections: shown.map((connection) => connectionState(connection, devices)),
-      more: connections.length - shown.length,
+      totals: { connections: count, subflows, ...rates },
+      connections: connections.map((connection) => connectionState(connection, devices)),
+      more: count - connections.length,
       ...this.#troubles(),
     };
   }
