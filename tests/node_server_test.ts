@@ -111,7 +111,7 @@ test("a port in use is EADDRINUSE, as an event behind the call", async () => {
     "127.0.0.1",
     port,
   ]);
-  assertEquals(message, `listen EADDRINUSE 127.0.0.1:${port}`);
+  assertEquals(message, `listen EADDRINUSE: address already in use 127.0.0.1:${port}`);
   assertEquals(second.listening, false);
   second.listen(0);
   await once(second, "listening");

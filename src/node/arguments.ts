@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ADDRCONFIG, ALL, V4MAPPED } from "node:dns";
 import { isIP } from "node:net";
 import {
   badAddress,
@@ -32,13 +33,9 @@ export function normalizeArguments(args: readonly unknown[]): [options: Loose, C
   return [{ port: first, ...(typeof second === "string" && { host: second }) }, callback];
 }
 
-/** A text that is no port. */
+/** A text that is no port. An empty one is a port that is out of range. */
 function isPath(value: unknown): boolean {
-  return typeof value === "string" && !isDigits(value);
-}
-
-function isDigits(value: string): boolean {
-  return value.trim() !== "" && Number(value) >= 0;
+  return typeof value === "string" && !(Number(value) >= 0);
 }
 
 /** The port as a number. */
@@ -59,7 +56,7 @@ export function refuseObjectMode(options: object): void {
 
 /** The options of a connection, checked as Node checks them. */
 export function checkConnectOptions(options: Loose): CreateConnectionOptions {
-  const { port, path, host, localAddress, localPort, lookup } = options;
+  const { port, path, host, localAddress, localPort, lookup, noDelay } = options;
   if (path !== undefined && path !== null) {
     if (typeof path !== "string") throw invalidType("options.path", "of type string", path);
     throw notTcp("Unix sockets");
@@ -72,12 +69,39 @@ export function checkConnectOptions(options: Loose): CreateConnectionOptions {
   if (localPort !== undefined && typeof localPort !== "number") {
     throw invalidType("options.localPort", "of type number", localPort);
   }
-  if (lookup !== undefined && typeof lookup !== "function") {
+  if (lookup !== undefined && lookup !== null && typeof lookup !== "function") {
     throw invalidType("options.lookup", "of type function", lookup);
   }
   if (host && typeof host !== "string") throw invalidType("options.host", "of type string", host);
+  checkLookupOptions(options);
   checkAttemptTimeout(options);
-  return { ...options, port: checkedPort(port) } as CreateConnectionOptions;
+  checkInitialDelay(options);
+  return {
+    ...options,
+    port: checkedPort(port),
+    host: host || "localhost",
+    lookup: lookup ?? undefined,
+    ...(noDelay !== undefined && { noDelay: Boolean(noDelay) }),
+  } as CreateConnectionOptions;
+}
+
+/** What `family` may be, as `dns.lookup` has it. */
+const FAMILIES: readonly unknown[] = [undefined, null, 0, 4, 6, "IPv4", "IPv6"];
+
+function checkLookupOptions({ family, hints }: Loose): void {
+  if (!FAMILIES.includes(family)) {
+    throw invalidValue("options.family", "must be one of: 0, 4, 6", family);
+  }
+  if (hints === undefined || hints === null) return;
+  if (typeof hints !== "number") throw invalidType("options.hints", "of type number", hints);
+  if ((hints & ~(ADDRCONFIG | ALL | V4MAPPED)) !== 0) {
+    throw invalidValue("hints", "is invalid", hints);
+  }
+}
+
+function checkInitialDelay({ keepAliveInitialDelay: delay }: Loose): void {
+  if (delay === undefined || typeof delay === "number") return;
+  throw invalidType("options.keepAliveInitialDelay", "of type number", delay);
 }
 
 function checkAttemptTimeout(options: Loose): void {
@@ -120,7 +144,8 @@ export function listenOptions(
   }, callback];
 }
 
-function checkListenOptions({ signal }: Loose): void {
+function checkListenOptions({ signal, host }: Loose): void {
+  if (host && typeof host !== "string") throw invalidType("options.host", "of type string", host);
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw invalidType("options.signal", "an instance of AbortSignal", signal);
   }
@@ -138,4 +163,11 @@ export function checkTimeout(milliseconds: unknown, callback: unknown): number {
     throw invalidType("callback", "of type function", callback);
   }
   return Math.min(Math.ceil(milliseconds), 0x7fffffff);
+}
+
+/** The number of a descriptor, checked as Node checks it. */
+export function checkFd(fd: unknown): number {
+  if (typeof fd !== "number") throw invalidType("fd", "of type number", fd);
+  if (Number.isInteger(fd) && fd >= 0 && fd <= 0x7fffffff) return fd;
+  throw outOfRange("fd", ">= 0 && <= 2147483647", fd);
 }

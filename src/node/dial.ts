@@ -12,7 +12,7 @@ import { checkNetPermission, resolveTargets } from "../net/address.ts";
 import { connectMptcp } from "../net/connect.ts";
 import { abortable, type Contender, happyEyeballs, interleave } from "../net/happy_eyeballs.ts";
 import type { ConnectMptcpOptions, MptcpConn } from "../types.ts";
-import { badAddress } from "./errors.ts";
+import { badAddress, badFamily, noAddress } from "./errors.ts";
 import type { CreateConnectionOptions, LookupAddress, LookupFunction } from "./types.ts";
 
 /** RFC 8305, section 5. */
@@ -127,13 +127,18 @@ function lookUpBy(
     if (error) reject(error);
     else resolve(Array.isArray(address) ? address : [{ address, family: found }]);
   });
-  return promise.then((addresses) => addresses.map(checkedAddress));
-}
-
-function checkedAddress({ address, family }: LookupAddress): LookupAddress {
-  const actual = isIP(address);
-  if (actual === 0) throw badAddress(address);
-  return { address, family: family === 4 || family === 6 ? family : actual };
+  return promise.then((addresses) => {
+    if (addresses.length === 0) throw noAddress(host);
+    return addresses.map(({ address, family }) => {
+      const actual = isIP(address);
+      if (actual === 0) throw badAddress(address);
+      // One that is left out is known.
+      if (![undefined, 0, 4, 6].includes(family)) {
+        throw badFamily(family, host, Number(options.port));
+      }
+      return { address, family: actual };
+    });
+  });
 }
 
 /** An attempt at one address. */

@@ -45,13 +45,23 @@ export function toNodeError(error: unknown, syscall?: string): Error {
   return systemError(error, syscall);
 }
 
+/** What Node says behind the code of a `listen` that failed. */
+const LISTEN_FAILURES: Readonly<Record<string, string>> = {
+  EACCES: ": permission denied",
+  EADDRINUSE: ": address already in use",
+  EADDRNOTAVAIL: ": address not available",
+};
+
 function systemError(error: MptcpError, given?: string): NodeError {
   const syscall = given ?? SYSCALLS[error.syscall ?? ""] ?? error.syscall ?? "read";
-  const { code, errno, address, port } = error;
+  const { code, errno, address } = error;
+  // Node leaves out port 0.
+  const port = error.port || undefined;
+  const why = syscall === "listen" ? LISTEN_FAILURES[code] ?? "" : "";
   const where = address === undefined
     ? ""
-    : ` ${formatHostPort(address, port).replace(/[[\]]/g, "")}`;
-  return Object.assign(new Error(`${syscall} ${code}${where}`, { cause: error }), {
+    : ` ${port === undefined ? address : formatHostPort(address, port).replace(/[[\]]/g, "")}`;
+  return Object.assign(new Error(`${syscall} ${code}${why}${where}`, { cause: error }), {
     errno: -errno!,
     code,
     syscall,
@@ -117,6 +127,25 @@ export function badPort(name: string, value: unknown): RangeError {
 /** `ERR_INVALID_IP_ADDRESS`. */
 export function badAddress(value: unknown): TypeError {
   return coded(new TypeError(`Invalid IP address: ${value}`), "ERR_INVALID_IP_ADDRESS");
+}
+
+/** `ERR_INVALID_ADDRESS_FAMILY`. */
+export function badFamily(family: unknown, host: string, port: number): RangeError {
+  const message = `Invalid address family: ${family} ${host}:${port}`;
+  return Object.assign(coded(new RangeError(message), "ERR_INVALID_ADDRESS_FAMILY"), {
+    host,
+    port,
+  });
+}
+
+/** For a name that a look-up finds no address of. */
+export function noAddress(hostname: string): NodeError {
+  return Object.assign(new Error(`getaddrinfo ENOTFOUND ${hostname}`), {
+    errno: ENOTFOUND,
+    code: "ENOTFOUND",
+    syscall: "getaddrinfo",
+    hostname,
+  });
 }
 
 /** `ERR_SOCKET_CLOSED`. */
