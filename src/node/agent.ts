@@ -8,6 +8,7 @@ import { Agent, type AgentOptions } from "node:http";
 import { Agent as SecureAgent, type AgentOptions as SecureAgentOptions } from "node:https";
 import type { Duplex } from "node:stream";
 import { createConnection } from "./connect.ts";
+import { modeOf } from "./mode.ts";
 import { connectTls, type ConnectTlsOptions } from "./tls.ts";
 import type { CreateConnectionOptions, MptcpSocketMode } from "./types.ts";
 
@@ -67,13 +68,4 @@ export class HttpsAgent extends SecureAgent {
   override createConnection(options: object): Duplex {
     return connectTls({ ...options, ...this.#mode } as ConnectTlsOptions);
   }
-}
-
-function modeOf({ mptcp, dualStack, netns, socketOptions }: MptcpSocketMode): MptcpSocketMode {
-  return {
-    ...(mptcp !== undefined && { mptcp }),
-    ...(dualStack !== undefined && { dualStack }),
-    ...(netns !== undefined && { netns }),
-    ...(socketOptions !== undefined && { socketOptions }),
-  };
 }

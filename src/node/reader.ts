@@ -5,6 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
+import { nextTick } from "node:process";
 import type { MptcpConn } from "../types.ts";
 import type { OnReadOptions } from "./types.ts";
 
@@ -62,12 +63,24 @@ export class SocketReader {
         if (count === null) return this.#sink.onEnd();
         this.#isWanted = false;
         this.#sink.onBytes(count);
-        if (this.#hand(buffer, count)) this.#isWanted = true;
+        if (this.#handSafely(buffer, count)) this.#isWanted = true;
       }
     } catch (error) {
       this.#sink.onError(error);
     } finally {
       this.#isReading = false;
+    }
+  }
+
+  /** What a listener throws is uncaught, as with `net.Socket`, and no failure of the connection. */
+  #handSafely(buffer: Uint8Array, count: number): boolean {
+    try {
+      return this.#hand(buffer, count);
+    } catch (error) {
+      nextTick(() => {
+        throw error;
+      });
+      return true;
     }
   }
 

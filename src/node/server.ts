@@ -10,9 +10,10 @@ import { setTimeout } from "../../ffi/event_loop.ts";
 import { isShortage, MptcpError } from "../error.ts";
 import { listenMptcp } from "../net/listen.ts";
 import type { Fallback, ListenMptcpOptions, MptcpConn, MptcpListener, Protocol } from "../types.ts";
+import { toAddressInfo } from "./addresses.ts";
 import { listenOptions } from "./arguments.ts";
 import { alreadyListening, invalidType, notRunning, toNodeError } from "./errors.ts";
-import { MptcpSocket, toAddressInfo } from "./socket.ts";
+import { MptcpSocket } from "./socket.ts";
 import type {
   DroppedConnection,
   MptcpServerListenOptions,

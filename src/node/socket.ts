@@ -5,31 +5,24 @@
  */
 
 import { Buffer } from "node:buffer";
-import { nextTick } from "node:process";
 import { addAbortSignal, Duplex } from "node:stream";
 import { nextTurn } from "../../ffi/event_loop.ts";
-import {
-  IP_TOS,
-  SOL_IP,
-  SOL_TCP,
-  TCP_KEEPCNT,
-  TCP_KEEPIDLE,
-  TCP_KEEPINTVL,
-} from "../../ffi/linux/abi.ts";
-import { check, MptcpError } from "../error.ts";
 import type { MptcpInfo } from "../kernel/info_types.ts";
 import { adoptMptcp } from "../net/adopt.ts";
-import { resetOnClose, setIntOption } from "../poll/socket.ts";
-import type { Fallback, MptcpConn, NetAddr, Protocol, Subflow } from "../types.ts";
+import { resetOnClose } from "../poll/socket.ts";
+import type { Fallback, MptcpConn, Protocol, Subflow } from "../types.ts";
+import { familyOf, toAddressInfo } from "./addresses.ts";
 import {
   checkConnectOptions,
+  checkFd,
   checkTimeout,
   normalizeArguments,
   refuseObjectMode,
 } from "./arguments.ts";
-import { dial, type DialObserver } from "./dial.ts";
-import { closedBeforeConnection, endedByPeer, socketClosed, toNodeError } from "./errors.ts";
+import { Dialer } from "./dialer.ts";
+import { closedBeforeConnection, socketClosed, toNodeError } from "./errors.ts";
 import { IdleTimer } from "./idle_timer.ts";
+import { modeOf, streamOptions } from "./mode.ts";
 import { SocketReader } from "./reader.ts";
 import type {
   CreateConnectionOptions,
@@ -40,18 +33,8 @@ import type {
   SocketAddressInfo,
   UnixSocketOptions,
 } from "./types.ts";
-
-/** A callback of a stream. */
-type Done = (error?: Error | null) => void;
-/** `write` and its forms. */
-type Write = Duplex["write"];
-
-/** What is remembered until there is a connection to set it on. */
-interface Wishes {
-  noDelay?: boolean;
-  keepAlive?: readonly [enable: boolean, delay: number, interval: number, count: number];
-  tos?: number;
-}
+import { SocketWishes } from "./wishes.ts";
+import { type Done, endOutgoing, sendAll, type Write, writeAfterEnd } from "./writer.ts";
 
 /** What a socket is made of for `MptcpSocket.adopt`. */
 let adopted: MptcpConn | null = null;
@@ -88,8 +71,6 @@ export class MptcpSocket extends Duplex {
   timeout?: number;
   /** Always `null`: the server that accepted a socket gets it by "connection". */
   readonly server: null = null;
-  /** The addresses that were tried, as "127.0.0.1:80". */
-  autoSelectFamilyAttemptedAddresses: string[] = [];
 
   /** The address of this end; undefined before there is a connection. */
   declare readonly localAddress?: string;
@@ -99,11 +80,11 @@ export class MptcpSocket extends Duplex {
   declare readonly localFamily?: string;
 
   readonly #mode: MptcpSocketMode;
-  readonly #wishes: Wishes = {};
+  readonly #wishes: SocketWishes = new SocketWishes();
+  readonly #dialer: Dialer = new Dialer(this);
   readonly #idle: IdleTimer = new IdleTimer(() => this.emit("timeout"));
   readonly #reader: SocketReader;
   #conn: MptcpConn | null = null;
-  #dialing: AbortController | null = null;
   #isRefed = true;
   #bytesRead = 0;
   #bytesSent = 0;
@@ -126,24 +107,9 @@ export class MptcpSocket extends Duplex {
   /** Makes a socket that is not connected yet. */
   constructor(options: MptcpSocketOptions = {}) {
     refuseObjectMode(options);
-    const { allowHalfOpen = false, signal, onread, mptcp, dualStack, netns, socketOptions } =
-      options;
-    const { highWaterMark, readableHighWaterMark, writableHighWaterMark } = options;
-    super({
-      allowHalfOpen,
-      // "close" says whether there was an error, which a stream does not.
-      emitClose: false,
-      autoDestroy: true,
-      ...(highWaterMark !== undefined && { highWaterMark }),
-      ...(readableHighWaterMark !== undefined && { readableHighWaterMark }),
-      ...(writableHighWaterMark !== undefined && { writableHighWaterMark }),
-    });
-    this.#mode = {
-      ...(mptcp !== undefined && { mptcp }),
-      ...(dualStack !== undefined && { dualStack }),
-      ...(netns !== undefined && { netns }),
-      ...(socketOptions !== undefined && { socketOptions }),
-    };
+    const { signal, onread } = options;
+    super(streamOptions(options));
+    this.#mode = modeOf(options);
     this.#reader = new SocketReader(onread ?? null, this, {
       onBytes: (count) => {
         this.#bytesRead += count;
@@ -166,7 +132,7 @@ export class MptcpSocket extends Duplex {
     // Behind the fields: one that is aborted already destroys the socket at once.
     if (signal) addAbortSignal(signal, this);
     if (adopted !== null) this.#conn = adopted;
-    else if (options.fd !== undefined) this.#conn = adoptMptcp(options.fd);
+    else if (options.fd !== undefined) this.#conn = adoptMptcp(checkFd(options.fd));
   }
 
   /** A socket on a connection that there is already; the connection belongs to the socket from now on. */
@@ -195,7 +161,11 @@ export class MptcpSocket extends Duplex {
     this.#reopen();
     this.connecting = true;
     this.#idle.touch();
-    this.#connect(options);
+    void this.#dialer.start(
+      options,
+      (conn) => this.#onConnected(conn, options),
+      (error) => this.destroy(error),
+    );
     return this;
   }
 
@@ -208,41 +178,12 @@ export class MptcpSocket extends Duplex {
     this.#bytesRead = this.#bytesSent = 0;
   }
 
-  async #connect(options: CreateConnectionOptions): Promise<void> {
-    const dialing = this.#dialing = new AbortController();
-    this.autoSelectFamilyAttemptedAddresses = [];
-    try {
-      const conn = await dial(options, this.#observer(), dialing.signal);
-      if (dialing.signal.aborted) return conn.close();
-      this.#dialing = null;
-      this.#onConnected(conn, options);
-    } catch (error) {
-      if (!dialing.signal.aborted) this.destroy(toNodeError(error));
-    }
-  }
-
-  #observer(): DialObserver {
-    return {
-      onLookup: (...args) => void this.emit("lookup", ...args),
-      onAttempt: (address, port, family) => {
-        this.autoSelectFamilyAttemptedAddresses.push(`${address}:${port}`);
-        this.emit("connectionAttempt", address, port, family);
-      },
-      onAttemptFailed: (address, port, family, error) =>
-        void this.emit("connectionAttemptFailed", address, port, family, toNodeError(error)),
-    };
-  }
-
   #onConnected(conn: MptcpConn, options: CreateConnectionOptions): void {
-    const { keepAlive, keepAliveInitialDelay = 0 } = options;
     this.#conn = conn;
     this.connecting = false;
     if (!this.#isRefed) conn.unref();
-    if (keepAlive !== undefined) {
-      this.#wishes.keepAlive ??= [keepAlive, keepAliveInitialDelay, 0, 0];
-    }
     try {
-      this.#setWishes(conn);
+      this.#wishes.apply(conn, options.keepAlive, options.keepAliveInitialDelay);
     } catch (error) {
       this.destroy(toNodeError(error));
       return;
@@ -251,13 +192,6 @@ export class MptcpSocket extends Duplex {
     this.emit("connect");
     this.emit("ready");
     if (!this.destroyed && !this.isPaused()) this.read(0);
-  }
-
-  #setWishes(conn: MptcpConn): void {
-    const { noDelay, keepAlive, tos } = this.#wishes;
-    if (noDelay !== undefined) conn.setNoDelay(noDelay);
-    if (keepAlive !== undefined) setKeepAlive(conn, keepAlive);
-    if (tos !== undefined) setTos(conn, tos);
   }
 
   /** Reads; the stream calls it. */
@@ -270,7 +204,7 @@ export class MptcpSocket extends Duplex {
   /** Has data flow, into the buffer of `onread` too. */
   override resume(): this {
     super.resume();
-    if (this.#reader.hasOwnBuffer && this.#isOpen() && !this.connecting) this._read();
+    if (this.#reader.hasOwnBuffer && this.#openConn !== null && !this.connecting) this._read();
     return this;
   }
 
@@ -280,23 +214,20 @@ export class MptcpSocket extends Duplex {
     _encoding: string,
     done: (error?: Error | null) => void,
   ): void {
-    this.#whenConnected((conn) => void this.#send(conn, chunk, done), done);
+    this.#whenConnected((conn) => this.#send(conn, chunk, done), done);
   }
 
   /** Writes chunks at once; the stream calls it. */
   override _writev(chunks: { chunk: Uint8Array }[], done: (error?: Error | null) => void): void {
     const bytes = Buffer.concat(chunks.map(({ chunk }) => chunk));
-    this.#whenConnected((conn) => void this.#send(conn, bytes, done), done);
+    this.#whenConnected((conn) => this.#send(conn, bytes, done), done);
   }
 
   /** Ends the outgoing direction; the stream calls it. */
   override _final(done: (error?: Error | null) => void): void {
     if (this.#conn === null && !this.connecting) return done();
     this.#whenConnected((conn) => {
-      conn.closeWrite().then(() => done(), (error: unknown) => {
-        const isGone = error instanceof MptcpError && ["ENOTCONN", "EBADF"].includes(error.code);
-        done(isGone ? null : toNodeError(error, "shutdown"));
-      });
+      endOutgoing(conn).then(() => done(), done);
     }, done);
   }
 
@@ -304,8 +235,7 @@ export class MptcpSocket extends Duplex {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.connecting = false;
     this.#idle.stop();
-    this.#dialing?.abort();
-    this.#dialing = null;
+    this.#dialer.stop();
     this.#conn?.[Symbol.dispose]();
     done(error);
     // Behind "error", which the stream emits in the next tick.
@@ -331,18 +261,11 @@ export class MptcpSocket extends Duplex {
     this.once("connect", onConnect).once("close", onClose);
   }
 
-  async #send(conn: MptcpConn, bytes: Uint8Array, done: Done): Promise<void> {
-    this.#idle.touch();
-    try {
-      for (let at = 0; at < bytes.byteLength;) {
-        at += await conn.write(at === 0 ? bytes : bytes.subarray(at));
-        this.#idle.touch();
-      }
-    } catch (error) {
-      return done(toNodeError(error, "write"));
-    }
-    this.#bytesSent += bytes.byteLength;
-    done();
+  #send(conn: MptcpConn, bytes: Uint8Array, done: Done): void {
+    sendAll(conn, bytes, () => this.#idle.touch()).then(() => {
+      this.#bytesSent += bytes.byteLength;
+      done();
+    }, done);
   }
 
   /** Ends the socket once all has been written, and destroys it then. */
@@ -372,8 +295,7 @@ export class MptcpSocket extends Duplex {
 
   /** Turns `TCP_NODELAY` on or off; it is on to begin with. */
   setNoDelay(noDelay: boolean = true): this {
-    this.#wishes.noDelay = Boolean(noDelay);
-    if (this.#isOpen()) this.#conn!.setNoDelay(Boolean(noDelay));
+    this.#wishes.setNoDelay(Boolean(noDelay), this.#openConn);
     return this;
   }
 
@@ -385,44 +307,38 @@ export class MptcpSocket extends Duplex {
     count: number = 0,
   ): this {
     const given = typeof enable === "object" ? enable : { enable, initialDelay, interval, count };
-    this.#wishes.keepAlive = [
-      Boolean(given.enable),
-      given.initialDelay ?? 0,
-      given.interval ?? 0,
-      given.count ?? 0,
-    ];
-    if (this.#isOpen()) setKeepAlive(this.#conn!, this.#wishes.keepAlive);
+    this.#wishes.setKeepAlive(given, this.#openConn);
     return this;
   }
 
   /** The type of service set by `setTypeOfService`; 0 before. */
   getTypeOfService(): number {
-    return this.#wishes.tos ?? 0;
+    return this.#wishes.tos;
   }
 
   /** `IP_TOS`, 0 to 255. */
   setTypeOfService(tos: number): this {
-    this.#wishes.tos = tos;
-    if (this.#isOpen()) setTos(this.#conn!, tos);
+    this.#wishes.setTos(tos, this.#openConn);
     return this;
   }
 
   /** Lets the socket keep the process alive: how it begins. */
   ref(): this {
     this.#isRefed = true;
-    if (this.#isOpen()) this.#conn!.ref();
+    this.#openConn?.ref();
     return this;
   }
 
   /** Lets the process end though the socket is open. */
   unref(): this {
     this.#isRefed = false;
-    if (this.#isOpen()) this.#conn!.unref();
+    this.#openConn?.unref();
     return this;
   }
 
-  #isOpen(): boolean {
-    return this.#conn !== null && !this.destroyed;
+  /** The connection while it is open. */
+  get #openConn(): MptcpConn | null {
+    return this.destroyed ? null : this.#conn;
   }
 
   /** This end; `{}` before there is a connection. */
@@ -444,6 +360,11 @@ export class MptcpSocket extends Duplex {
   /** The port of the other end. */
   get remotePort(): number | undefined {
     return this.#conn?.remoteAddr.port;
+  }
+
+  /** The addresses that were tried, as "127.0.0.1:80". */
+  get autoSelectFamilyAttemptedAddresses(): string[] {
+    return this.#dialer.attempted;
   }
 
   /** Bytes that have been received. */
@@ -493,54 +414,4 @@ export class MptcpSocket extends Duplex {
   subflows(): Subflow[] {
     return this.#conn?.subflows() ?? [];
   }
-}
-
-/** `write` of a socket whose peer has ended the connection. */
-function writeAfterEnd(
-  this: MptcpSocket,
-  chunk: unknown,
-  encoding?: string | Done,
-  callback?: Done,
-): boolean {
-  if (!this.writableEnded) {
-    return Duplex.prototype.write.call(this, chunk, encoding as BufferEncoding, callback);
-  }
-  const done = typeof encoding === "function" ? encoding : callback;
-  const error = endedByPeer();
-  if (done !== undefined) nextTick(done, error);
-  this.destroy(error);
-  return false;
-}
-
-/** Keep-alive in the units of Node: milliseconds, of which whole seconds count. */
-function setKeepAlive(
-  conn: MptcpConn,
-  [enable, ...times]: readonly [boolean, delay: number, interval: number, count: number],
-): void {
-  conn.setKeepAlive(enable);
-  if (!enable || conn.fd < 0) return;
-  const [delay, interval, count] = times;
-  const options = [
-    ["TCP_KEEPIDLE", TCP_KEEPIDLE, Math.floor(delay / 1000)],
-    ["TCP_KEEPINTVL", TCP_KEEPINTVL, Math.floor(interval / 1000)],
-    ["TCP_KEEPCNT", TCP_KEEPCNT, count],
-  ] as const;
-  for (const [operation, option, value] of options) {
-    if (value <= 0) continue;
-    check("setsockopt", setIntOption(conn.fd, SOL_TCP, option, value), { operation });
-  }
-}
-
-function setTos(conn: MptcpConn, tos: number): void {
-  if (conn.fd < 0) return;
-  check("setsockopt", setIntOption(conn.fd, SOL_IP, IP_TOS, tos), { operation: "IP_TOS" });
-}
-
-function familyOf({ hostname }: NetAddr): "IPv4" | "IPv6" {
-  return hostname.includes(":") ? "IPv6" : "IPv4";
-}
-
-/** An address as `node:net` gives it. */
-export function toAddressInfo(addr: NetAddr): SocketAddressInfo {
-  return { address: addr.hostname, family: familyOf(addr), port: addr.port };
 }

@@ -1,0 +1,83 @@
+/**
+ * Kernel options of a socket, which may be set before there is a connection.
+ *
+ * @module
+ */
+
+import {
+  IP_TOS,
+  SOL_IP,
+  SOL_TCP,
+  TCP_KEEPCNT,
+  TCP_KEEPIDLE,
+  TCP_KEEPINTVL,
+} from "../../ffi/linux/abi.ts";
+import { check } from "../error.ts";
+import { setIntOption } from "../poll/socket.ts";
+import type { MptcpConn } from "../types.ts";
+import type { KeepAliveOptions } from "./types.ts";
+
+type KeepAlive = readonly [enable: boolean, delay: number, interval: number, count: number];
+
+/** What is wished for: set at once on a connection that is open, and remembered for the next. */
+export class SocketWishes {
+  #noDelay: boolean | null = null;
+  #keepAlive: KeepAlive | null = null;
+  #tos: number | null = null;
+
+  /** The type of service; 0 if none was wished for. */
+  get tos(): number {
+    return this.#tos ?? 0;
+  }
+
+  setNoDelay(noDelay: boolean, conn: MptcpConn | null): void {
+    this.#noDelay = noDelay;
+    conn?.setNoDelay(noDelay);
+  }
+
+  /** Times are in milliseconds; 0 leaves the kernel's. */
+  setKeepAlive(
+    { enable, initialDelay = 0, interval = 0, count = 0 }: KeepAliveOptions,
+    conn: MptcpConn | null,
+  ): void {
+    this.#keepAlive = [Boolean(enable), initialDelay, interval, count];
+    if (conn !== null) setKeepAlive(conn, this.#keepAlive);
+  }
+
+  setTos(tos: number, conn: MptcpConn | null): void {
+    this.#tos = tos;
+    if (conn !== null) setTos(conn, tos);
+  }
+
+  /** Sets all on a new connection. The options that it was made with count where nothing was wished. */
+  apply(conn: MptcpConn, keepAlive?: boolean, keepAliveInitialDelay: number = 0): void {
+    if (keepAlive !== undefined) this.#keepAlive ??= [keepAlive, keepAliveInitialDelay, 0, 0];
+    if (this.#noDelay !== null) conn.setNoDelay(this.#noDelay);
+    if (this.#keepAlive !== null) setKeepAlive(conn, this.#keepAlive);
+    if (this.#tos !== null) setTos(conn, this.#tos);
+  }
+}
+
+/** Keep-alive in the units of Node: milliseconds, of which whole seconds count. */
+function setKeepAlive(
+  conn: MptcpConn,
+  [enable, ...times]: KeepAlive,
+): void {
+  conn.setKeepAlive(enable);
+  if (!enable || conn.fd < 0) return;
+  const [delay, interval, count] = times;
+  const options = [
+    ["TCP_KEEPIDLE", TCP_KEEPIDLE, Math.floor(delay / 1000)],
+    ["TCP_KEEPINTVL", TCP_KEEPINTVL, Math.floor(interval / 1000)],
+    ["TCP_KEEPCNT", TCP_KEEPCNT, count],
+  ] as const;
+  for (const [operation, option, value] of options) {
+    if (value <= 0) continue;
+    check("setsockopt", setIntOption(conn.fd, SOL_TCP, option, value), { operation });
+  }
+}
+
+function setTos(conn: MptcpConn, tos: number): void {
+  if (conn.fd < 0) return;
+  check("setsockopt", setIntOption(conn.fd, SOL_IP, IP_TOS, tos), { operation: "IP_TOS" });
+}
