@@ -407,9 +407,51 @@ test("options that cannot be are refused at once, with Node's codes", () => {
   assertEquals(refused(connect({ port: {} })), "ERR_INVALID_ARG_TYPE");
   assertEquals(refused(connect({ port: 1, localAddress: "x" })), "ERR_INVALID_IP_ADDRESS");
   assertEquals(refused(connect({ port: 1, lookup: 1 })), "ERR_INVALID_ARG_TYPE");
+  for (const port of ["", " "]) {
+    assertEquals(refused(() => createConnection(port)), "ERR_SOCKET_BAD_PORT");
+  }
+  assertEquals(refused(connect({ port: 1, hints: 1 << 12 })), "ERR_INVALID_ARG_VALUE");
+  assertEquals(refused(connect({ port: 1, hints: "all" })), "ERR_INVALID_ARG_TYPE");
+  assertEquals(refused(connect({ port: 1, family: 5 })), "ERR_INVALID_ARG_VALUE");
+  assertEquals(refused(connect({ port: 1, keepAliveInitialDelay: "1" })), "ERR_INVALID_ARG_TYPE");
+  assertEquals(refused(() => new MptcpSocket({ fd: -1 })), "ERR_OUT_OF_RANGE");
+  assertEquals(refused(() => new MptcpSocket({ fd: "3" as never })), "ERR_INVALID_ARG_TYPE");
   assertEquals(refused(connect({ path: "/run/x.sock" })), "ERR_UNSUPPORTED");
   assertEquals(refused(() => createConnection("/run/x.sock")), "ERR_UNSUPPORTED");
   socket.destroy();
+});
+
+test("options that net.connect takes in other forms are taken in them", async () => {
+  const { server, port } = await listening({}, undefined, "localhost");
+  const forms = [
+    { port: `0x${port.toString(16)}` },
+    { port: ` ${port} `, host: "" },
+    { port, host: null },
+    { port, lookup: null, family: null, hints: null },
+    { port, noDelay: 0 },
+  ];
+  for (const options of forms) {
+    const socket = createConnection(options as never);
+    await once(socket, "connect");
+    await closed(socket);
+  }
+  await server[Symbol.asyncDispose]();
+});
+
+test("a look-up that gives no address, or none that can be, is an error", async () => {
+  const answers: [answer: unknown[], code: string][] = [
+    [[null, []], "ENOTFOUND"],
+    [[null, undefined, 4], "ERR_INVALID_IP_ADDRESS"],
+    [[null, "nonsense", 4], "ERR_INVALID_IP_ADDRESS"],
+    [[null, [{ address: "127.0.0.1", family: 5 }]], "ERR_INVALID_ADDRESS_FAMILY"],
+    [[Object.assign(new Error("no"), { code: "EAI_AGAIN" })], "EAI_AGAIN"],
+  ];
+  for (const [answer, code] of answers) {
+    const lookup = (_host: string, _options: unknown, done: (...args: unknown[]) => void) =>
+      done(...answer);
+    const socket = createConnection({ host: "name.test", port: 1, lookup: lookup as never });
+    assertEquals((await errorOf(socket)).code, code);
+  }
 });
 
 test("a socket that was never connected cannot be written to", async () => {
@@ -482,4 +524,36 @@ test("sockets and servers that are unref'ed do not keep the process alive", asyn
     permissions: ["--allow-ffi"],
   });
   assertEquals([stderr, status, stdout], ["", 0, "true\n"]);
+});
+
+test("what a listener throws is uncaught, as with net.Socket, and the socket goes on", async () => {
+  const { stdout, status } = await runProgram(`
+    import { createConnection, createServer } from "./src/node/mod.ts";
+    import process from "node:process";
+    process.on("uncaughtException", ({ message }) => console.log("uncaught", message));
+    const server = createServer((socket) => socket.pipe(socket)).listen(0, "127.0.0.1", () => {
+      const socket = createConnection(server.address().port, "127.0.0.1");
+      socket.on("error", ({ message }) => console.log("error", message));
+      socket.on("close", (hadError) => console.log("close", hadError));
+      socket.write("one");
+      socket.on("data", (data) => {
+        console.log(String(data));
+        if (String(data) === "two") return socket.end();
+        socket.write("two");
+        throw new Error("in data");
+      });
+      server.once("connection", () => server.close());
+      socket.on("ready", () => {
+        throw new Error("in ready");
+      });
+      socket.resume();
+    });`);
+  assertEquals([stdout.split("\n"), status], [[
+    "uncaught in ready",
+    "one",
+    "uncaught in data",
+    "two",
+    "close false",
+    "",
+  ], 0]);
 });

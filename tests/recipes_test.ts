@@ -9,7 +9,7 @@ import { WebSocketServer } from "ws";
 import { listenMptcp, mptcpSupport } from "../mod.ts";
 import { type createServer, HttpAgent } from "../src/node/mod.ts";
 import { proxyMptcp } from "../src/proxy/mod.ts";
-import { afterTests, test } from "./harness.ts";
+import { afterTests, runtime, test } from "./harness.ts";
 import { listening, textOf } from "./node.ts";
 import { LineProcess, ROOT, runProgram, runtimeCommand, STDIN } from "./processes.ts";
 import { missingService, type ServiceName, startService } from "./services.ts";
@@ -148,12 +148,11 @@ for (const { title, program } of clients) {
   const ports = portsOf(program);
   const needs = ports.map((port) => SERVICES[port]).filter((name) => name !== undefined);
   const onlyBun = { runtime: "bun", reason: "they are Bun's own" } as const;
-  const onlyDeno = { runtime: "deno", reason: "ws is Bun's own client there" } as const;
   const isBuns = title.startsWith("Bun");
   test(`the recipe of ${title} reaches its server by MPTCP, at both ends`, {
     skip: noMptcp ?? needs.map(missingService).find((reason) => reason !== null) ?? null,
     ...(isBuns && { only: onlyBun }),
-    ...(title === "ws" && { only: onlyDeno }),
+    place: title === "ws" && runtime === "bun" ? "ws is Bun's own client there" : null,
   }, async () => {
     let text = program.replaceAll("db.example", "127.0.0.1").replace('"user"', '"root"');
     const servers = ports.map((port) => reachable.get(port)!);
@@ -186,14 +185,34 @@ test("recipes have at most ten lines beside their imports", () => {
 
 /** The table: a row for each recipe, with what it prints. */
 test("the table of recipes has what the programs print", () => {
-  const rows = [...page.matchAll(/^\| +([\w.-]+) +\| .* \| (\d) +\| (.+?) +\| (.+?) +\|$/gm)];
+  const rows = [
+    ...page.matchAll(/^\| +([\w.-]+) +\| .* \| \d +\| (.+?) +\| (.+?) +\| (.+?) +\|$/gm),
+  ];
   const titles = clients.flatMap(({ title }) => title.split(" and "));
   assertEquals(rows.map(([, name]) => name!), titles);
-  for (const [, name, , onDeno, onBun] of rows) {
-    if (name!.startsWith("Bun.")) assertEquals([onDeno, onBun], ["not there", "mptcp 1"]);
-    else if (name === "ws") assertEquals([onDeno, onBun], ["mptcp 1", "proxy only"]);
-    else assertEquals([onDeno, onBun], ["mptcp 1", "mptcp 1"]);
+  for (const [, name, ...reports] of rows) {
+    const [onBun, elsewhere] = name!.startsWith("Bun.")
+      ? ["mptcp 1", "not there"]
+      : name === "ws"
+      ? ["proxy only", "mptcp 1"]
+      : ["mptcp 1", "mptcp 1"];
+    assertEquals(reports, [elsewhere, onBun, elsewhere], name);
   }
+});
+
+test("undici by its plain name goes by TCP on Bun and asks nobody for a socket, as the page says", {
+  timeout: 10_000,
+  skip: noMptcp,
+  only: { runtime: "bun", reason: "Bun has a stand-in of its own" },
+}, async () => {
+  await using server = await inProcess(requests);
+  const undici = "undici";
+  const { Agent, request } = await import(undici);
+  let asked = 0;
+  const dispatcher = new Agent({ connect: () => asked++ });
+  const headers = { connection: "close" };
+  const { body } = await request(`http://127.0.0.1:${server.port}/`, { dispatcher, headers });
+  assertEquals([await body.text(), server.seen, asked], ["hello", ["tcp"], 0]);
 });
 
 test("the recipe of a server answers MPTCP and TCP clients, and says which they are", {
