@@ -23,6 +23,7 @@ import {
 import { serveMptcp } from "../src/http/mod.ts";
 import { proxyMptcp } from "../src/proxy/mod.ts";
 import { openFds, test } from "./harness.ts";
+import { ENGINES } from "./http.ts";
 import { bytesOf, connectedPair, LOOPBACKS, readToEnd, readUpTo, writeAll } from "./sockets.ts";
 
 const noMptcp = mptcpSupport().fallback?.detail ?? null;
@@ -219,7 +220,7 @@ test("without Linux there are no descriptors", () => {
   }
 });
 
-for (const engine of ["native", "node"] as const) {
+for (const engine of ENGINES) {
   test(`serveMptcp serves on a descriptor with the ${engine} engine`, {
     skip: noMptcp,
   }, async () => {

@@ -19,7 +19,7 @@ import {
 } from "../src/http/mod.ts";
 import { createSigned, noCertificate } from "./certificate.ts";
 import { assertOpenFds, runtime, settledFds, test } from "./harness.ts";
-import { outputOf, tell, type Told, urlOf } from "./http.ts";
+import { noNativeEngine, outputOf, tell, type Told, urlOf } from "./http.ts";
 import {
   createNetns,
   missingNamespaces,
@@ -89,7 +89,8 @@ for (const scheme of ["http", "https"] as const) {
     for (let i = 0; i < 5; i++) {
       assertEquals((await (await client.fetch(urlOf(server, "/", scheme))).text()).length, 1000);
     }
-    assertEquals(client.connections().length, 1);
+    // The fetch of Node.js begins its second request before it knows that the first connection is free.
+    assertEquals(client.connections().length, runtime === "node" ? 2 : 1);
     const url = urlOf(server, "/slow", scheme);
     const responses = await Promise.all(Array.from({ length: 10 }, () => client.fetch(url)));
     for (const response of responses) assertEquals((await response.text()).length, 1000);
@@ -488,7 +489,9 @@ test("options of the wrong type are refused by name", () => {
   }
 });
 
-test("where there is no MPTCP at all the runtime's own fetch has to do", async () => {
+test("where there is no MPTCP at all the runtime's own fetch has to do", {
+  place: noNativeEngine,
+}, async () => {
   await using server = serve(() => new Response("ok"));
   const real = pretendUnsupported("the operating system is Plan 9, not Linux");
   try {
@@ -513,7 +516,8 @@ test("fetchMptcp lets the process end", async () => {
     }`);
   const expected = noMptcp === null ? "mptcp\n" : "tcp\n";
   assertEquals([stdout, stderr, status], [expected.repeat(3), "", 0]);
-  assert(milliseconds < 5000, `${milliseconds}`);
+  // An idle connection of node:http keeps the process until it is closed, four seconds later.
+  assert(milliseconds < (runtime === "node" ? 15_000 : 5000), `${milliseconds}`);
 });
 
 test("no variable of the environment leads fetch past the client", async () => {

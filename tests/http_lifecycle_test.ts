@@ -4,7 +4,7 @@ import { connectMptcp, MptcpError } from "../mod.ts";
 import { type MptcpServer, serveMptcp, type ServeMptcpOptions } from "../src/http/mod.ts";
 import { createCertificate, noCertificate } from "./certificate.ts";
 import { assertOpenFds, runsLong, settledFds, test } from "./harness.ts";
-import { ENGINES, outputOf, rawRequest, tell, type Told, urlOf } from "./http.ts";
+import { ENGINES, noNativeEngine, outputOf, rawRequest, tell, type Told, urlOf } from "./http.ts";
 import {
   LineProcess,
   missingProgram,
@@ -287,6 +287,7 @@ async function answered(port: number): Promise<void> {
 
 test("native: a server outlives three seconds without a descriptor, and serves again", {
   skip: missingProgram("prlimit"),
+  place: noNativeEngine,
 }, async () => {
   await using server = new LineProcess([...runtimeCommand(), ...STDIN], OK_SERVER);
   const { port } = await server.next<{ port: number }>();

@@ -3,10 +3,10 @@ import { connectMptcp, mptcpSupport } from "../mod.ts";
 import { serveMptcp, type ServeMptcpHandler, type ServeMptcpInfo } from "../src/http/mod.ts";
 import { createSigned, noCertificate } from "./certificate.ts";
 import { runtime, test } from "./harness.ts";
+import { ENGINES, noNativeEngine } from "./http.ts";
 import { bytesOf, delay, readToEnd, writeAll } from "./sockets.ts";
 
 const PLACE = { hostname: "127.0.0.1", port: 0 } as const;
-const ENGINES = ["native", "node"] as const;
 const noMptcp = mptcpSupport().fallback?.detail ?? null;
 
 /** Asks by MPTCP, and gives the body of the answer. */
@@ -153,7 +153,9 @@ for (const engine of ENGINES) {
   });
 }
 
-test("the runtime's own server object shows the address that serveMptcp listens on", async () => {
+test("the runtime's own server object shows the address that serveMptcp listens on", {
+  place: noNativeEngine,
+}, async () => {
   await using server = serveMptcp({ ...PLACE, engine: "native" }, () => new Response());
   const native = server.server as { addr?: { port: number }; port?: number };
   assertEquals(native.addr?.port ?? native.port, server.addr.port);
@@ -244,7 +246,9 @@ test("the node engine ends connections that send nothing, half a head or half a 
   await readToEnd(kept).catch(() => {});
 });
 
-test("options of the node engine alone are never ignored: they choose it, or are an error", async () => {
+test("options of the node engine alone are never ignored: they choose it, or are an error", {
+  place: noNativeEngine,
+}, async () => {
   await using server = serveMptcp({ ...PLACE, maxConnections: 5 }, () => new Response());
   assertEquals(server.engine.name, "node");
   const native = () =>

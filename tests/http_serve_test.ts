@@ -4,7 +4,7 @@ import { pretendUnsupported } from "../ffi/runtime.ts";
 import { connectMptcp, MptcpError, mptcpSupport } from "../mod.ts";
 import { createCertificate, noCertificate } from "./certificate.ts";
 import { assertOpenFds, settledFds, test } from "./harness.ts";
-import { ENGINES, outputOf, rawRequest, tell, type Told, urlOf } from "./http.ts";
+import { ENGINES, noNativeEngine, outputOf, rawRequest, tell, type Told, urlOf } from "./http.ts";
 import { createNetns, missingNamespaces, missingProgram, pythonPeer } from "./processes.ts";
 import { delay } from "./sockets.ts";
 
@@ -170,7 +170,9 @@ async function untilRefused(port: number): Promise<void> {
   }
 }
 
-test("where there is no MPTCP at all the runtime serves by its own TCP", async () => {
+test("where there is no MPTCP at all the runtime serves by its own TCP", {
+  place: noNativeEngine,
+}, async () => {
   const before = await settledFds();
   const real = pretendUnsupported("the operating system is Plan 9, not Linux");
   try {

@@ -42,13 +42,15 @@ const LABELS: Readonly<Record<Runtime, string>> = {
 const NODE_VERSION = "26.10.0";
 const NODE_FOLDER = `${ROOT}node_modules/.node-${NODE_VERSION}`;
 
-/** Sockets, path manager, proxy, and HTTP by `node:http`. */
+/** Sockets, path manager, proxy, HTTP by `node:http`, and the npm world. It takes four minutes. */
 const NODE_TESTS = [
   ...["connect", "conn", "contract", "detach", "faults", "loop_waker", "orphans", "streams"],
   ...["address", "info", "netns", "socket_options", "subflows", "support", "truth"],
   ...["endpoints", "events", "netlink", "paths", "per_connection"],
   ...["proxy", "proxy_backends", "proxy_protocol", "proxy_relay", "proxy_shutdown"],
-  ...["node_runtime"],
+  ...["buffers", "descriptor", "leave", "listen_fds"],
+  ...["http_client", "http_framing", "http_info", "http_options", "http_serve"],
+  ...["frameworks", "node_http", "node_runtime", "node_server", "node_socket", "recipes"],
 ].map((name) => `tests/${name}_test.ts`);
 
 const { values, positionals } = parseArgs({
