@@ -1,22 +1,22 @@
 /**
- * What is known about kernels that hand on wrong bytes over MPTCP, and the counter that hints at it.
+ * What is known about kernels that deliver wrong bytes over MPTCP, and the counter that hints at it.
  *
- * Measured with C programs at both ends, 16 to 24 MB in which every 8 bytes hold their position, while
- * paths were cut and endpoints removed and added again: Linux 6.18.15 had 3 wrong of 66, 6.18.44 43 of
- * 312, 6.12.117 none of 78, 7.3.4 none of 124. Checksums made it rarer (7 of 310), not impossible.
+ * `docs/kernel/README.md` has the cause: a subflow whose first data arrives while the socket is locked.
+ * It came with Linux 6.15 (bc68b0efa1bf). Measured: 6.18.15 and 6.18.44 have it, 6.12.117 and 7.3.4
+ * do not.
  *
  * @module
  */
 
 import type { MptcpCounters } from "./counters.ts";
 
-/** The first version after the last in which none was seen, and the next in which none was seen. */
-const SUSPECT = { from: [6, 13], before: [7, 3] } as const;
+/** The version that the change was first proposed for, and the first one measured to be right again. */
+const SUSPECT = { from: [6, 14], before: [7, 3] } as const;
 const MEASURED = "6.18";
 
 const ADVICE =
-  "Verify transfers over several paths by a digest, or use TLS, which turns wrong bytes " +
-  "into an error; net.mptcp.checksum_enabled does not prevent them";
+  "Add extra paths as backup first (mptcp paths up does), verify transfers by a digest, or use TLS, " +
+  "which turns wrong bytes into an error; net.mptcp.checksum_enabled does not prevent them";
 
 /** Sentences about wrong data: what this kernel is known for, and what it has counted. */
 export function dataWarnings(kernel: string | null, counters: MptcpCounters): string[] {
@@ -29,7 +29,8 @@ export function dataWarnings(kernel: string | null, counters: MptcpCounters): st
       ? `Linux ${MEASURED} can deliver wrong bytes`
       : `Linux ${version.join(".")} may deliver wrong bytes, as ${MEASURED} does`;
     warnings.push(
-      `${seen} when a path is cut, or an endpoint removed and added again, during a transfer. ${ADVICE}`,
+      `${seen} to a server when a path with a round trip below a millisecond joins during a ` +
+        `transfer. ${ADVICE}`,
     );
   }
   const { DSSNotMatching = 0 } = counters;

@@ -438,10 +438,10 @@ export class PathsManager implements ManagedPaths {
       if (made.leavingSince !== undefined || !this.#retry.isDue(made, subflows)) continue;
       const candidate = this.#candidates.find(({ address }) => address === made.address);
       if (candidate === undefined) continue;
-      const { backup } = made;
       this.#attempt(made.address, () => {
         this.#keeper.remove(made.address);
-        this.#keeper.ensure(candidate, backup, this.#keeper.list());
+        // Data in the moment of a join can be put in the wrong place (docs/kernel/README.md).
+        this.#keeper.ensure(candidate, true, this.#keeper.list());
       });
       this.#decide(
         "network",
