@@ -45,6 +45,9 @@ export interface KernelFaults {
   readonly late: number;
 }
 
+/** Spurious events in a schedule: without an end to them the reactor looks until a peer times out. */
+const MAX_SPURIOUS = 5000;
+
 /** No fault. */
 export const NO_FAULTS: KernelFaults = { EMFILE: 0, ENOBUFS: 0, EINTR: 0, spurious: 0, late: 0 };
 
@@ -67,6 +70,7 @@ export class Kernel {
   mptcpRefusal = 0;
   readonly #files: (File | null)[] = [];
   readonly #addresses = new Map<bigint, Uint8Array>();
+  #spurious = 0;
   #nextAddress = 0x10000n;
 
   constructor(network: Network, netlink: NetlinkHost) {
@@ -295,7 +299,10 @@ export class Kernel {
     const epoll = this.file(epfd);
     if (!(epoll instanceof Epoll)) return -ERRNO.EBADF;
     if (this.#fails(this.faults.EINTR)) return -ERRNO.EINTR;
-    if (this.#fails(this.faults.spurious) && epoll.watched.length > 0) {
+    if (
+      this.#spurious < MAX_SPURIOUS && this.#fails(this.faults.spurious) && epoll.watched.length > 0
+    ) {
+      this.#spurious++;
       epoll.onWake(this.network.world.random.pick(epoll.watched));
     }
     const reports = epoll.take((ready) => this.#select(ready, max));
