@@ -1,7 +1,9 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
+import { IPPROTO_MPTCP, IPPROTO_TCP } from "../ffi/linux/abi.ts";
 import { connectMptcp, mptcpSupport } from "../mod.ts";
+import { activated } from "./activator.ts";
 import { test } from "./harness.ts";
 import { LineProcess, missingProgram, ROOT, runtimeCommand } from "./processes.ts";
 import { bytesOf, readUpTo } from "./sockets.ts";
@@ -10,40 +12,9 @@ import { type TemporaryFolder, temporaryFolder } from "./temporary.ts";
 const noPython = missingProgram("python3");
 const skip = noPython ?? mptcpSupport().fallback?.detail ?? null;
 
-/**
- * What a service manager does: opens sockets by the protocols in argv[1], puts them at 3 and above,
- * sets the variables and executes the command in the same process.
- */
-const ACTIVATOR = `
-import os, socket, sys
-sockets = []
-for i, protocol in enumerate(sys.argv[1].split(",")):
-    s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, int(protocol))
-    s.bind(("127.0.0.1", 0))
-    s.listen()
-    # Out of the way of the places that they go to.
-    os.dup2(s.fileno(), 50 + i)
-    s.detach()
-    sockets.append(50 + i)
-for i, fd in enumerate(sockets):
-    os.dup2(fd, 3 + i, inheritable=True)
-    os.close(fd)
-for name, value in (pair.split("=", 1) for pair in sys.argv[2].split()):
-    os.environ[name] = str(os.getpid()) if value == "PID" else value
-os.execvp(sys.argv[3], sys.argv[3:])
-`;
-
 /** The command that runs a program as an activated service. */
-function activated(protocols: string, variables: string, program: string): string[] {
-  return [
-    "python3",
-    "-c",
-    ACTIVATOR,
-    protocols,
-    variables,
-    ...runtimeCommand(PERMISSIONS),
-    program,
-  ];
+function service(protocols: readonly number[], variables: string, program: string): string[] {
+  return activated(protocols, variables, [...runtimeCommand(PERMISSIONS), program]);
 }
 
 function writeProgram(folder: TemporaryFolder, text: string): string {
@@ -78,8 +49,8 @@ test("listeners that a service manager has opened are taken by their names", {
      }`,
   );
   const variables = "LISTEN_PID=PID LISTEN_FDS=2 LISTEN_FDNAMES=web:plain";
-  await using service = new LineProcess(activated("262,6", variables, program));
-  const [web, plain] = [await service.next<Line>(), await service.next<Line>()];
+  await using running = new LineProcess(service([IPPROTO_MPTCP, IPPROTO_TCP], variables, program));
+  const [web, plain] = [await running.next<Line>(), await running.next<Line>()];
   const { port: _, ...first } = web;
   assertEquals(first, { fd: 3, name: "web", protocol: "mptcp", reason: null });
   const { port: __, ...second } = plain;
@@ -123,7 +94,7 @@ for (const [variables, expected] of CASES) {
        try { console.log(JSON.stringify(listenFds())); }
        catch (error) { console.log(error.code, error.message); }`,
     );
-    const [command, ...args] = activated("6", variables, program);
+    const [command, ...args] = service([IPPROTO_TCP], variables, program);
     const { stdout, stderr } = spawnSync(command!, args, { encoding: "utf8" });
     assertEquals(stderr, "");
     assertMatch(stdout.trim(), expected);

@@ -5,10 +5,11 @@
  */
 
 import process from "node:process";
-import type { MptcpConn, MptcpListener } from "../../../mod.ts";
-import { listenRange } from "../../net/listen_range.ts";
+import type { ListenMptcpOptions, MptcpConn, MptcpListener } from "../../../mod.ts";
+import { listenOnEach, listenRange } from "../../net/listen_range.ts";
 import { UsageError } from "../args/arguments.ts";
 import type { Command } from "../args/command.ts";
+import { DESCRIPTOR_DETAILS } from "../args/descriptors.ts";
 import { ConnectionLog, tellListener } from "./connection_log.ts";
 import { reportFailure } from "../ui/failure.ts";
 import { Input } from "./input.ts";
@@ -35,6 +36,8 @@ export const listen: Command = {
 One connection is taken, and the command ends when both its directions have ended. With
 --keep-open the next one follows when the client is done; standard input goes to the one that is
 there.
+
+${DESCRIPTOR_DETAILS}
 
 ${TELLING_DETAILS}`,
   options: [
@@ -81,13 +84,20 @@ async function run(options: ListenCommandOptions, terminal: Terminal): Promise<n
   }
 }
 
-function listenOn({ address, netns, socket }: ListenCommandOptions): MptcpListener[] {
+function listenOn({ place, netns, socket }: ListenCommandOptions): MptcpListener[] {
   try {
-    return listenRange(address, { ...netns, ...socket });
+    if (isDescriptors(place)) return listenOnEach(place.map((one) => ({ ...socket, ...one })));
+    return listenRange(place, { ...netns, ...socket });
   } catch (error) {
     if (error instanceof RangeError) throw new UsageError(error.message);
     throw explainRefusal(error);
   }
+}
+
+function isDescriptors(
+  place: ListenCommandOptions["place"],
+): place is readonly ListenMptcpOptions[] {
+  return Array.isArray(place);
 }
 
 async function talk(

@@ -6,6 +6,7 @@
 
 import {
   type ConnectMptcpOptions,
+  type ListenMptcpOptions,
   MptcpError,
   type ParsedAddress,
   type SocketOptions,
@@ -21,6 +22,7 @@ import {
   readConnectTimeout,
   withFamily,
 } from "../args/connecting.ts";
+import { readDescriptors } from "../args/descriptors.ts";
 import type { Telling } from "./connection_log.ts";
 
 /** Options of both. */
@@ -71,8 +73,8 @@ export interface ConnectCommandOptions extends NetcatOptions, ConnectTimeoutOpti
 
 /** What `listen` is told. */
 export interface ListenCommandOptions extends NetcatOptions {
-  /** Where to listen. */
-  readonly address: ParsedAddress;
+  /** Where to listen: an address, or sockets that there are already. */
+  readonly place: ParsedAddress | readonly ListenMptcpOptions[];
   /** Whether to take one connection after the other. */
   readonly keepOpen: boolean;
 }
@@ -108,9 +110,17 @@ export function readConnectOptions(args: Arguments): ConnectCommandOptions {
 /** Reads the command line of `listen`. */
 export function readListenOptions(args: Arguments): ListenCommandOptions {
   const [operand] = args.operands as [string];
-  const address = parseOperand(operand);
-  if (address.port === undefined) throw new UsageError(`"${operand}" has no port to listen on`);
-  return { ...readNetcatOptions(args), address, keepOpen: args.has("keep-open") };
+  const options = { ...readNetcatOptions(args), keepOpen: args.has("keep-open") };
+  const descriptors = readDescriptors(operand, args);
+  if (descriptors !== null) {
+    if (args.has("netns")) {
+      throw new UsageError(`${operand} is a socket already: --netns has no effect on it`);
+    }
+    return { ...options, place: descriptors };
+  }
+  const place = parseOperand(operand);
+  if (place.port === undefined) throw new UsageError(`"${operand}" has no port to listen on`);
+  return { ...options, place };
 }
 
 /** An error in the words of the command line where it is about one of {@linkcode NETCAT_OPTIONS}. */

@@ -9,6 +9,7 @@ import process from "node:process";
 import { proxyMptcp } from "../../proxy/mod.ts";
 import type { MptcpProxy } from "../../proxy/types.ts";
 import type { Command } from "../args/command.ts";
+import { DESCRIPTOR_DETAILS } from "../args/descriptors.ts";
 import { ProxyLog } from "./log.ts";
 import { type ProxyCommandOptions, readProxyOptions } from "./options.ts";
 import { serveStatus } from "./status.ts";
@@ -29,6 +30,8 @@ export const proxyCommand: Command = {
   details:
     `Listens on FRONT, which may have a range of ports, and passes each connection on to a BACK. Backends
 are used round-robin; an unreachable one is skipped for a while.
+
+${DESCRIPTOR_DETAILS}
 
 Prints a line when a connection is over: its client, what both sides spoke and by how many paths,
 the bytes from the client (in) and to it (out), how long it was open and how it ended: closed,

@@ -8,6 +8,8 @@ import type { ProxyHeaderVersion, ProxyMptcpOptions } from "../../proxy/types.ts
 import { parseOperand } from "../args/addresses.ts";
 import { type Arguments, UsageError } from "../args/arguments.ts";
 import { type CommonOptions, readCommonOptions } from "../args/common_options.ts";
+import { readDescriptors } from "../args/descriptors.ts";
+import type { ListenMptcpOptions } from "../../types.ts";
 
 /** Where the counters are served: a Unix socket, or an address. */
 export type StatusPlace =
@@ -31,8 +33,8 @@ const SECONDS = { integer: false, max: 1_000_000 };
 /** Reads the command line of `proxy`. */
 export function readProxyOptions(args: Arguments): ProxyCommandOptions {
   const [front, ...back] = args.operands as [string, ...string[]];
-  const fronts = [front, ...args.texts("front")];
-  for (const address of [...fronts, ...back]) parseOperand(address);
+  const fronts = [front, ...args.texts("front")].flatMap((address) => readFront(address, args));
+  for (const address of back) parseOperand(address);
   const timeout = milliseconds(args, "header-timeout");
   const maxSegment = args.number("mss", { min: 1, max: 65535 });
   return {
@@ -55,6 +57,14 @@ export function readProxyOptions(args: Arguments): ProxyCommandOptions {
       socketOptions: maxSegment === undefined ? {} : { maxSegment },
     },
   };
+}
+
+/** An address, which has been checked, or the descriptors that it stands for. */
+function readFront(address: string, args: Arguments): (string | ListenMptcpOptions)[] {
+  const descriptors = readDescriptors(address, args);
+  if (descriptors !== null) return descriptors;
+  parseOperand(address);
+  return [address];
 }
 
 /** A time in seconds as whole milliseconds. */

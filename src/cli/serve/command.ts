@@ -8,6 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type MptcpServer, serveMptcp } from "../../http/mod.ts";
 import { formatHostPort } from "../../show.ts";
 import type { Command } from "../args/command.ts";
+import { DESCRIPTOR_DETAILS } from "../args/descriptors.ts";
 import { LISTEN_MODE_OPTIONS } from "../args/modes.ts";
 import { toJson } from "../ui/json.ts";
 import { interruptedStatus, type Terminal } from "../ui/terminal.ts";
@@ -26,6 +27,8 @@ export const serve: Command = {
     `Serves FOLDER, or the folder that you are in: index.html where a folder has one, else a list of
 what is in it; parts of files too (ranges). Links are followed if they end in FOLDER, and what begins
 with a dot is not there, unless with --hidden. TCP clients are served as well.
+
+${DESCRIPTOR_DETAILS}
 
 Standard output has a line for each answer: the Common Log Format, and behind it the protocol and the
 number of subflows. SIGTERM lets running answers finish, Ctrl-C does not.`,
@@ -48,6 +51,7 @@ number of subflows. SIGTERM lets running answers finish, Ctrl-C does not.`,
     { line: "serve -l 127.0.0.1:8080 public", summary: "For this machine alone" },
     { line: "serve -l mptcp@*:443 --cert c.pem --key k.pem public", summary: "HTTPS" },
     { line: "serve --json public >access.jsonl", summary: "A log for programs" },
+    { line: "serve -l fd@web public", summary: 'On the socket "web" of a systemd .socket unit' },
   ],
   run: (args, terminal) => runServe(readServeOptions(args), terminal),
 };

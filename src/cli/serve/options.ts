@@ -10,6 +10,7 @@ import type { ListenMptcpOptions } from "../../types.ts";
 import { parseOperand } from "../args/addresses.ts";
 import { type Arguments, UsageError } from "../args/arguments.ts";
 import { type CommonOptions, readCommonOptions } from "../args/common_options.ts";
+import { readDescriptors } from "../args/descriptors.ts";
 import { readListenMode } from "../args/modes.ts";
 
 /** What to serve, where, and what to say about it. */
@@ -64,7 +65,10 @@ function readPem(option: string, file: string): string {
 }
 
 function readPlaces(args: Arguments): ListenMptcpOptions[] {
-  const address = parseOperand(args.text("listen") ?? `:${DEFAULT_PORT}`, "--listen");
+  const given = args.text("listen") ?? `:${DEFAULT_PORT}`;
+  const descriptors = readDescriptors(given, args);
+  if (descriptors !== null) return descriptors;
+  const address = parseOperand(given, "--listen");
   const { family, port = DEFAULT_PORT, lastPort = port } = address;
   const mptcp = readListenMode(args, address.mptcp);
   const hostname = address.hostname || (family === 4 || !hasIpv6() ? "0.0.0.0" : "::");
