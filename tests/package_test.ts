@@ -15,7 +15,8 @@ import { connectMptcp, mptcpSupport } from "../mod.ts";
 import { proxyMptcp } from "../src/proxy/mod.ts";
 import { VERSION } from "../src/cli/version.ts";
 import { linksOf, outputsOf, pageText, snippetsOf } from "./documents.ts";
-import { test } from "./harness.ts";
+import { runtime, test } from "./harness.ts";
+import { presentNode } from "./node_program.ts";
 import { LineProcess, missingProgram, ROOT, runToEnd } from "./processes.ts";
 import { missingService, startService } from "./services.ts";
 import { bytesOf, delay, readUpTo } from "./sockets.ts";
@@ -152,9 +153,9 @@ function run(command: string, args: string[], cwd: string): string {
   return stdout;
 }
 
-/** A Node.js of the PATH, and whether it has what this module needs. */
+/** A Node.js, and whether it has what this module needs. */
 function findNode(): { node: string; isOld: boolean } | null {
-  const node = process.env.MPTCP_NODE ?? "node";
+  const node = presentNode() ?? "node";
   const probe = ["-p", "!process.getBuiltinModule?.('node:ffi')"];
   const { stdout, status } = spawnSync(node, probe, { encoding: "utf8" });
   return status === 0 ? { node, isOld: stdout === "true\n" } : null;
@@ -363,19 +364,31 @@ redis.disconnect();
 
 const deno = process.env.MPTCP_TEST_DENO ?? "deno";
 
-test("with the packed tarball alone a Redis client speaks MPTCP, on Bun and on Deno", {
-  only,
+/** How a user of each runtime starts a program. */
+const COMMANDS: Readonly<Record<string, string[][]>> = {
+  bun: [[process.execPath], [deno, "run", "-A", "--no-check", "--quiet"]],
+  node: [[process.execPath, "--disable-warning=ExperimentalWarning"]],
+  deno: [],
+};
+
+/** How a user of each installs a package. */
+const INSTALL: Readonly<Record<string, string[]>> = {
+  bun: [process.execPath, "add"],
+  node: ["npm", "install", "--silent", "--no-audit", "--no-fund", "--offline"],
+};
+
+test("with the packed tarball alone a Redis client speaks MPTCP, on each runtime", {
+  place: runtime === "deno" ? "the run on Bun has Deno too" : null,
   skip: missingProgram("npm") ?? missingService("redis") ?? mptcpSupport().fallback?.detail ??
     (deno.includes("/") ? null : missingProgram(deno)),
   timeout: 120_000,
 }, async () => {
   using folder = temporaryFolder();
   const project = folder.at("project");
-  run("npm", ["pack", "--pack-destination", folder.path], ROOT);
-  const tarball = readdirSync(folder.path).find((name) => name.endsWith(".tgz"))!;
   mkdirSync(project);
   writeFileSync(join(project, "package.json"), '{ "name": "user", "type": "module" }');
-  run(process.execPath, ["add", folder.at(tarball)], project);
+  const [program, ...args] = INSTALL[runtime]!;
+  run(program!, [...args, tarballPath()], project);
   // No registry can be reached from here.
   const ioredis = realpathSync(`${ROOT}node_modules/ioredis`);
   symlinkSync(ioredis, join(project, "node_modules/ioredis"));
@@ -395,10 +408,11 @@ test("with the packed tarball alone a Redis client speaks MPTCP, on Bun and on D
     onOpen: ({ front }) => seen.push(front.protocol),
   });
   const port = String(proxy.fronts[0]!.addr.port);
-  for (const command of [[process.execPath], [deno, "run", "-A", "--no-check", "--quiet"]]) {
+  const commands = COMMANDS[runtime]!;
+  for (const command of commands) {
     const there = ["sh", "-c", 'cd "$0" && exec "$@"', project, ...command, "redis.ts", port];
     const { stdout, stderr, status } = await runToEnd(there);
     assertEquals([stdout, status], ["OK value mptcp\n", 0], `${command.join(" ")}: ${stderr}`);
   }
-  assertEquals(seen, ["mptcp", "mptcp"]);
+  assertEquals(seen, commands.map(() => "mptcp"));
 });

@@ -16,11 +16,12 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs, stripVTControlCharacters } from "node:util";
+import { fetchNode } from "./node_program.ts";
 
 interface Totals {
   passed: number;
@@ -38,10 +39,6 @@ const LABELS: Readonly<Record<Runtime, string>> = {
   node: "Node.js",
 };
 
-/** The Node.js that is fetched where `MPTCP_NODE` names none. */
-const NODE_VERSION = "26.10.0";
-const NODE_FOLDER = `${ROOT}node_modules/.node-${NODE_VERSION}`;
-
 /** Sockets, path manager, proxy, HTTP by `node:http`, and the npm world. It takes four minutes. */
 const NODE_TESTS = [
   ...["connect", "conn", "contract", "detach", "faults", "loop_waker", "orphans", "streams"],
@@ -50,7 +47,15 @@ const NODE_TESTS = [
   ...["proxy", "proxy_backends", "proxy_protocol", "proxy_relay", "proxy_shutdown"],
   ...["buffers", "descriptor", "leave", "listen_fds"],
   ...["http_client", "http_framing", "http_info", "http_options", "http_serve"],
-  ...["frameworks", "node_http", "node_runtime", "node_server", "node_socket", "recipes"],
+  ...[
+    "frameworks",
+    "node_http",
+    "node_runtime",
+    "node_server",
+    "node_socket",
+    "package",
+    "recipes",
+  ],
 ].map((name) => `tests/${name}_test.ts`);
 
 const { values, positionals } = parseArgs({
@@ -120,24 +125,12 @@ function inNamespace(command: readonly string[], folder: string): string[] {
   return ["unshare", "--net", "--mount", "sh", "-ec", script, "sh", folder, ...command];
 }
 
-/** Node.js, fetched from npm if need be. */
-function findNode(): string {
-  if (process.env.MPTCP_NODE) return process.env.MPTCP_NODE;
-  const name = `node-linux-${process.arch}`;
-  const path = `${NODE_FOLDER}/node_modules/${name}/bin/node`;
-  if (existsSync(path)) return path;
-  const args = ["install", "--no-save", "--prefix", NODE_FOLDER, `${name}@${NODE_VERSION}`];
-  const { status, stderr } = spawnSync("npm", args, { encoding: "utf8" });
-  if (status === 0) return path;
-  throw new Error(`npm ${args.join(" ")}: status ${status}: ${stderr}`);
-}
-
 function commandOf(name: Runtime): string[] {
   if (name === "node") {
     const options = ["--disable-warning=ExperimentalWarning", "--import", "./tests/node_hooks.ts"];
     // One file at a time: they share a namespace, as on the other runtimes.
     const runner = ["--test", "--test-concurrency=1", "--test-reporter=spec"];
-    return [findNode(), ...options, ...runner, ...(files.length > 0 ? files : NODE_TESTS)];
+    return [fetchNode(), ...options, ...runner, ...(files.length > 0 ? files : NODE_TESTS)];
   }
   if (name === "bun") return [BUN, "test", ...(files.length > 0 ? files : ["tests"])];
   // Snippets of documentation are tests too; the pages have programs, which docs_test.ts runs.
