@@ -22,6 +22,7 @@ export const IPPROTO_TCP = 6;
 export const IPPROTO_MPTCP = 262;
 export const SHUT_WR = 1;
 export const SHUT_RDWR = 2;
+export const MSG_PEEK = 2;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;

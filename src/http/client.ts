@@ -249,6 +249,7 @@ class Client implements MptcpClient {
       return {
         conn,
         onBytes: () => void this.#moves++,
+        isAwaited: () => this.#waiting > 0,
         isAcceptable: () => this.#isAcceptable(connection, failures),
         onClose: (isBroken) => connection.remember(isBroken),
       };

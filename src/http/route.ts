@@ -31,9 +31,12 @@ export class Relays {
     return this.#relays.size === 0;
   }
 
-  /** Carries bytes until both ends are closed. Never rejects. */
-  async run(local: Stream, remote: Remote): Promise<void> {
-    const relay = new Relay(local, remote);
+  /**
+   * Carries bytes until both ends are closed. `dial` makes further connections to the same server.
+   * Never rejects.
+   */
+  async run(local: Stream, remote: Remote, dial: () => Promise<Remote>): Promise<void> {
+    const relay = new Relay(local, remote, dial);
     relay.setRef(this.#refed);
     const running = relay.run();
     this.#relays.set(relay, running);
@@ -44,6 +47,19 @@ export class Relays {
   setRef(refed: boolean): void {
     this.#refed = refed;
     for (const relay of this.#relays.keys()) relay.setRef(refed);
+  }
+
+  /**
+   * Resolves when `fetch` can see which of its connections have been ended by their servers, so that it
+   * does not use them again; `null` if none have.
+   */
+  settle(): Promise<unknown> | null {
+    let settling: Promise<void>[] | null = null;
+    for (const relay of this.#relays.keys()) {
+      const settled = relay.settle();
+      if (settled !== null) (settling ??= []).push(settled);
+    }
+    return settling && Promise.all(settling);
   }
 
   /** Closes all; resolves when the servers have been told. */

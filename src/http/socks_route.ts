@@ -69,8 +69,10 @@ export class SocksRoute implements Route {
     }
   }
 
-  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
-    return this.#runtime.fetch(input, init);
+  async fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+    const settling = this.#relays.settle();
+    if (settling !== null) await settling;
+    return await this.#runtime.fetch(input, init);
   }
 
   setRef(refed: boolean): void {
@@ -91,7 +93,7 @@ export class SocksRoute implements Route {
       await this.#admit(local);
       const { hostname, port } = await readTarget(local);
       const remote = await this.#dial(local, hostname, port);
-      await this.#relays.run(local, remote);
+      await this.#relays.run(local, remote, () => this.#dialer.dial(hostname, port));
     } catch {
       // `fetch` learns it by the connection's end, and the client keeps why.
     }

@@ -50,6 +50,8 @@ export class UnixRoute implements Route {
     const tunnel = this.#tunnelTo(url);
     tunnel.requests++;
     try {
+      const settling = tunnel.settle();
+      if (settling !== null) await settling;
       return await this.#runtime.fetch(input, init, tunnel.path);
     } finally {
       tunnel.requests--;
@@ -106,6 +108,11 @@ class Tunnel {
     this.#relays.setRef(refed);
   }
 
+  /** As {@linkcode Relays.settle}. */
+  settle(): Promise<unknown> | null {
+    return this.#relays.settle();
+  }
+
   close(): Promise<void> {
     this.#listener.close();
     return this.#relays.close();
@@ -114,8 +121,8 @@ class Tunnel {
   async #serve(local: Stream): Promise<void> {
     try {
       if (peerPid(local) === process.pid) {
-        const remote = await this.#dialer.dial(this.#hostname, this.#port);
-        await this.#relays.run(local, remote);
+        const dial = () => this.#dialer.dial(this.#hostname, this.#port);
+        await this.#relays.run(local, await dial(), dial);
       }
     } catch {
       // `fetch` learns it by the connection's end, and the client keeps why.

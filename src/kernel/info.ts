@@ -15,6 +15,8 @@ import {
   SOL_MPTCP,
   SOL_SOCKET,
   SOL_TCP,
+  TCP_INFO,
+  tcp_info,
   TCP_IS_MPTCP,
 } from "../../ffi/linux/abi.ts";
 import { ERRNO } from "../../ffi/linux/errno.ts";
@@ -73,6 +75,30 @@ export function readOutgoing(fd: number): Outgoing | null {
   if (progress[mptcp_info.mptcpi_write_seq / 4] === sndUna) return null;
   return { token: progress[mptcp_info.mptcpi_token / 4]!, sndUna };
 }
+
+/** How far a peer has acknowledged what it was sent: equal as long as nothing more has been. */
+export interface Acknowledged {
+  readonly protocol: "mptcp" | "tcp";
+  /** The low 32 bits of a data sequence number, or of a number of bytes. */
+  readonly upTo: number;
+}
+
+/**
+ * Asks how far; `null` where the kernel does not tell (TCP before 4.1, MPTCP before 5.16).
+ *
+ * @param isMptcp Whether the connection was MPTCP; it may have fallen back.
+ */
+export function readAcknowledged(fd: number, isMptcp: boolean): Acknowledged | null {
+  if (isMptcp && getOption(fd, SOL_MPTCP, MPTCP_INFO, progressBytes) >= progressBytes.byteLength) {
+    const isFallback = progress[mptcp_info.mptcpi_flags / 4]! & MPTCP_INFO_FLAG_FALLBACK;
+    if (!isFallback) return { protocol: "mptcp", upTo: progress[mptcp_info.mptcpi_snd_una / 4]! };
+  }
+  if (getOption(fd, SOL_TCP, TCP_INFO, tcpProgressBytes) < tcpProgressBytes.byteLength) return null;
+  return { protocol: "tcp", upTo: tcpProgress[tcp_info.tcpi_bytes_acked / 4]! };
+}
+
+const tcpProgress = new Uint32Array(tcp_info.tcpi_bytes_acked / 4 + 2);
+const tcpProgressBytes = new Uint8Array(tcpProgress.buffer);
 
 let mptcpInfoKnown: boolean | undefined;
 

@@ -42,8 +42,11 @@ export class BlockSize {
 export interface CopyOptions {
   /** Of the reads before, where there were some. */
   readonly blockSize?: BlockSize;
-  /** Called when bytes have been read. What it throws fails the copy, as if the source had. */
-  onRead?(count: number): void;
+  /**
+   * Called when bytes have been read, into the beginning of `buf`. What it throws fails the copy, as if
+   * the source had.
+   */
+  onRead?(count: number, buf: Uint8Array): void;
   /** Called when bytes have been written. */
   onWritten?(count: number): void;
 }
@@ -74,7 +77,7 @@ export async function copy(
     for (;;) {
       const count = await from.read(buf);
       if (count === null) return null;
-      options.onRead?.(count);
+      options.onRead?.(count, buf);
       unwritten = count === buf.byteLength ? buf : buf.subarray(0, count);
       const written = await to.write(unwritten);
       options.onWritten?.(written);

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { MSG_NOSIGNAL, SHUT_WR } from "../../ffi/linux/abi.ts";
+import { MSG_NOSIGNAL, MSG_PEEK, SHUT_WR } from "../../ffi/linux/abi.ts";
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import { libc } from "../../ffi/runtime.ts";
 import { breaksConnection, closedError, interruptedError, systemError } from "../error.ts";
@@ -27,6 +27,7 @@ interface Operation {
 }
 
 const NO_BUF = new Uint8Array(0);
+const oneByte = new Uint8Array(1);
 
 /** The larger of two blocks is split by the kernel anyhow; an ssize_t is read as 32 bits. */
 const MAX_LENGTH = 1 << 30;
@@ -153,6 +154,15 @@ export class Stream extends Source {
     return this.#recv(buf, buf.byteLength);
   }
 
+  /** Looks at what there is, and leaves it: 1 if there are bytes, 0 at the end of the stream, or `-errno`. */
+  tryPeek(): number {
+    if (this.#hasEnded) return 0;
+    let result;
+    do result = libc().recv(this.fd, oneByte, 1, MSG_PEEK); while (isInterrupted(result));
+    if (result === WOULD_BLOCK) this.readable = false;
+    return result > 0 ? result : this.#onNothing(result);
+  }
+
   /** Writes what there is room for: the number of bytes, or `-errno`. */
   tryWrite(buf: Uint8Array): number {
     return this.#send(buf, buf.byteLength);
@@ -231,6 +241,11 @@ export class Stream extends Source {
       this.#reactor.pace.onReceived(result, length);
       return result;
     }
+    return this.#onNothing(result);
+  }
+
+  /** What a read of nothing means: the end of the stream, or an error. */
+  #onNothing(result: number): number {
     // The peer has ended its stream, and reset the connection behind it: TCP still reads the end here,
     // MPTCP the error first (protocol.c, mptcp_check_fastclose and mptcp_recvmsg).
     if (result < 0 && result !== PEER_WAS_DONE) return this.#judge(result);
