@@ -1,4 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { spawnSync } from "node:child_process";
+import { chmodSync } from "node:fs";
+import process from "node:process";
 import { drop, type Rule } from "../bench/lab/firewall.ts";
 import { listenMptcp } from "../mod.ts";
 import type { CauseName } from "../src/cli/doctor/causes.ts";
@@ -8,7 +11,7 @@ import { openPractice } from "./doctor.ts";
 import { runtime, test } from "./harness.ts";
 import { CLIENT, noPaths, SERVER, type Setup } from "./path_lab.ts";
 import { temporaryFolder } from "./temporary.ts";
-import { createNetns, missingProgram, run } from "./processes.ts";
+import { createNetns, missingProgram, ROOT, run } from "./processes.ts";
 
 const skip = noPaths ?? missingProgram("nft");
 
@@ -227,6 +230,40 @@ test("without a doctor at the other end the doctor says what it can", {
   assertEquals(causes, [[0, null], [3, "announcement-ignored"]]);
   listener.close();
   await serving;
+});
+
+/** Commands that take all capabilities away: those of root, and root itself where that is possible. */
+function withoutCapabilities(): string[][] {
+  const powerless = ["setpriv", "--bounding-set", "-all"];
+  const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+  const readable = ["test", "-r", `${ROOT}src/cli/mod.ts`, "-a", "-x", process.execPath];
+  const { status } = spawnSync(nobody[0]!, [...nobody.slice(1), ...readable]);
+  return status === 0 ? [powerless, nobody] : [powerless];
+}
+
+test("without capabilities the doctor says once what it could not see, and is as right", {
+  skip: skip ?? missingProgram("setpriv"),
+}, async () => {
+  await using practice = await openPractice(announce);
+  const { lab } = practice.setup;
+  const place = `${SERVER.v4[0]}:${practice.port}`;
+  using home = temporaryFolder();
+  chmodSync(home.path, 0o777);
+  const env = { HOME: home.path, DENO_DIR: home.path };
+  const [powerless, nobody] = withoutCapabilities();
+  const examine = async (user: string[], ...options: string[]) => {
+    const prefix = ["ip", "netns", "exec", lab.client.name, ...user];
+    const args = ["doctor", "--wait", "0.7", ...options, place];
+    return await mptcp(args, { prefix, ...(user === nobody && { env }) });
+  };
+  const healthy = await examine(nobody ?? powerless!);
+  assertEquals([healthy.status, healthy.stderr], [0, ""], healthy.stdout);
+  assertEquals(healthy.stdout.match(/CAP_NET_ADMIN/g)?.length, 1, healthy.stdout);
+  assertStringIncludes(healthy.stdout, "2 subflows");
+  assertStringIncludes(healthy.stdout, "the addresses that the server announces");
+  await lab.server.addRules(into(`${has("join")} drop`));
+  const { cause, unseen } = JSON.parse((await examine(powerless!, "--json")).stdout);
+  assertEquals([cause, unseen.length, unseen[0].capability], ["join-dropped", 1, "CAP_NET_ADMIN"]);
 });
 
 test("--pcap writes the packets, with their MPTCP options, as tshark reads them", {

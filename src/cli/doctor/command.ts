@@ -33,9 +33,10 @@ Many causes can only be told apart with the other end's help. Run mptcp doctor -
 mptcp doctor HOST here: it tells which packets arrived. The default port is ${DOCTOR_PORT}. A server of
 another kind is sent the request "HEAD /", unless --no-data is given.
 
-The kernel counts for the whole machine: on a busy one, other connections can blur the picture. As
-root, or with CAP_NET_ADMIN, more is seen. --json gives {"cause", "summary", "evidence", "advice",
-"protocol", "subflows", "facts"}; "cause" is null where nothing is wrong. --pcap needs CAP_NET_RAW.`,
+The kernel counts for the whole machine: on a busy one, other connections can blur the picture. It
+needs no privilege. Without CAP_NET_ADMIN it does not see which addresses the server announces, and
+says so. --json gives {"cause", "summary", "evidence", "advice", "protocol", "subflows", "unseen",
+"facts"}; "cause" is null where nothing is wrong. --pcap needs CAP_NET_RAW.`,
   options: [
     { name: "listen", summary: "Be the other end, at [ADDRESS], until a signal ends it" },
     { name: "wait", value: "SECONDS", summary: "How long to wait for a second path (default 3)" },
@@ -87,7 +88,7 @@ function jsonOf(
   diagnosis: Diagnosis | null,
   evidence: Awaited<ReturnType<typeof examine>>,
 ): Record<string, unknown> {
-  const { connection, tcp, connect, counters, peer, probes } = evidence;
+  const { connection, tcp, connect, counters, peer, probes, unseen } = evidence;
   return {
     cause: diagnosis?.cause ?? null,
     summary: diagnosis?.summary ?? null,
@@ -95,6 +96,7 @@ function jsonOf(
     advice: diagnosis?.advice ?? null,
     protocol: connection?.protocol ?? null,
     subflows: connection?.established ?? 0,
+    unseen,
     facts: { tcp, connect, connection, counters: changed(counters), peer, probes },
   };
 }

@@ -140,12 +140,18 @@ function ofConfiguration({ support, connection, counters }: Evidence): Found | n
 }
 
 /** Subflows that were requested but not established. */
-function ofJoins({ connection, counters, peer, probes }: Evidence, sent: number): Found | null {
+function ofJoins(
+  { connection, counters, peer, probes, unseen }: Evidence,
+  sent: number,
+): Found | null {
   const { MPJoinSynAckRx = 0 } = counters;
   const syns = `${sent} SYN with MP_JOIN sent, ${MPJoinSynAckRx} answered`;
   const paths = probes.map(({ local, remote, outcome }) =>
     `plain TCP ${local === null ? "" : `from ${local} `}to ${remote}: ${outcome}`
   );
+  if (probes.length === 0 && unseen.length > 0) {
+    paths.push("the second path was not tried with plain TCP: its address is not known here");
+  }
   const isReachable = probes.some(({ outcome }) => outcome === "ok");
   const isSilent = connection!.waiting > 0;
   if (isSilent) {

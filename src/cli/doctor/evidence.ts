@@ -37,6 +37,14 @@ export interface PathProbe {
   readonly outcome: Outcome;
 }
 
+/** What could not be looked at, and why. */
+export interface Unseen {
+  /** The capability that is missing. */
+  readonly capability: string;
+  /** What it would have shown. */
+  readonly what: string;
+}
+
 /** All that was found out. */
 export interface Evidence {
   readonly support: MptcpSupport;
@@ -51,4 +59,6 @@ export interface Evidence {
   readonly peer: PeerReport | null;
   /** Of paths that were not established. */
   readonly probes: readonly PathProbe[];
+  /** What could not be looked at. */
+  readonly unseen: readonly Unseen[];
 }

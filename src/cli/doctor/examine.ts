@@ -16,7 +16,7 @@ import { MptcpPathManager } from "../../path_manager/mod.ts";
 import { formatHostPort } from "../../show.ts";
 import { dial } from "../dial.ts";
 import { pause } from "../ui/pause.ts";
-import type { Evidence, ExaminedConnection, Outcome, PathProbe } from "./evidence.ts";
+import type { Evidence, ExaminedConnection, Outcome, PathProbe, Unseen } from "./evidence.ts";
 import type { DoctorOptions, Remote } from "./options.ts";
 import { DoctorLines, GREETING, type PeerReport, readCounters, risen } from "./peer.ts";
 
@@ -42,7 +42,9 @@ class Examination {
   readonly #options: DoctorOptions;
   readonly #signal: AbortSignal;
   readonly #support: MptcpSupport;
-  readonly #announced = new Set<string>();
+  /** Addresses of the server, beside the one that was connected to. */
+  readonly #others = new Set<string>();
+  readonly #unseen: Unseen[] = [];
   #isDoctor = false;
 
   constructor(remote: Remote, options: DoctorOptions, signal: AbortSignal) {
@@ -55,7 +57,8 @@ class Examination {
   async run(): Promise<Evidence> {
     const tcp = await this.#probeTcp();
     const before = readCounters(this.#options.netns);
-    const nothing = { support: this.#support, tcp, counters: {}, peer: null, probes: [] };
+    const unseen = this.#unseen;
+    const nothing = { support: this.#support, tcp, counters: {}, peer: null, probes: [], unseen };
     if (!this.#support.supported) return { ...nothing, connect: "none", connection: null };
     using _events = this.#collectAnnounced();
     let conn;
@@ -81,6 +84,7 @@ class Examination {
       counters,
       peer,
       probes,
+      unseen,
     };
   }
 
@@ -132,6 +136,10 @@ class Examination {
     const started = performance.now();
     for (;;) {
       subflows = readSubflows(conn, subflows);
+      // The kernel shows them without a capability, but only until they are refused.
+      for (const { remoteAddr, tcp } of subflows) {
+        if (tcp.state === "SYN_SENT") this.#others.add(remoteAddr.hostname);
+      }
       const time = performance.now() - started;
       if (conn.protocol !== "mptcp" || countIn(subflows, "ESTABLISHED") > 1) break;
       const { MPJoinSynTx = 0, AddAddr = 0 } = risen(before, readCounters(this.#options.netns));
@@ -173,14 +181,14 @@ class Examination {
     }
   }
 
-  /** Addresses that the server announces. Without CAP_NET_ADMIN nobody says. */
+  /** Addresses that the server announces. */
   #collectAnnounced(): Disposable {
     try {
       const paths = new MptcpPathManager(this.#options.netns);
       const events = paths.events();
       const collect = async () => {
         for await (const event of events) {
-          if (event.type === "announced") this.#announced.add(event.remoteAddr.hostname);
+          if (event.type === "announced") this.#others.add(event.remoteAddr.hostname);
         }
       };
       void collect().catch(() => {});
@@ -190,7 +198,11 @@ class Examination {
           paths.close();
         },
       };
-    } catch {
+    } catch (error) {
+      if (error instanceof MptcpError && error.code === "EPERM") {
+        const what = "the addresses that the server announces (ADD_ADDR)";
+        this.#unseen.push({ capability: "CAP_NET_ADMIN", what });
+      }
       return { [Symbol.dispose]() {} };
     }
   }
@@ -200,7 +212,7 @@ class Examination {
     const locals = (this.#support.endpoints ?? [])
       .filter(({ subflow, address }) => subflow && address !== localAddr.hostname)
       .map(({ address }) => ({ local: address, remote: remoteAddr.hostname }));
-    const remotes = [...this.#announced].filter((address) => address !== remoteAddr.hostname)
+    const remotes = [...this.#others].filter((address) => address !== remoteAddr.hostname)
       .map((address) => ({ local: null, remote: address }));
     return await Promise.all([...locals, ...remotes].map(async ({ local, remote }) => {
       const place = formatHostPort(remote, remoteAddr.port);

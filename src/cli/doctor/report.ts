@@ -14,7 +14,7 @@ import type { Evidence } from "./evidence.ts";
 /** A finding, its evidence and what to do; or that nothing is wrong. */
 export function reportLines(
   diagnosis: Diagnosis | null,
-  { connection, peer }: Evidence,
+  { connection, peer, unseen }: Evidence,
   styles: Styles,
 ): string[] {
   const pairs: [string, string][] = [
@@ -33,6 +33,9 @@ export function reportLines(
     ]);
   }
   pairs.push(["Other end", peer === null ? "is no doctor: less can be told" : "is a doctor"]);
+  for (const { capability, what } of unseen) {
+    pairs.push(["Not seen", `${what}, because ${capability} is missing`]);
+  }
   if (diagnosis === null) return pairLines(pairs, styles);
   return [
     ...pairLines(pairs, styles),
