@@ -10,7 +10,7 @@ import { mptcp, mptcpCommand, noTerminal, TerminalSession } from "./cli.ts";
 import { test } from "./harness.ts";
 import { connect, noPaths, SERVER, setUp, subflowsBecome } from "./path_lab.ts";
 import { createNetns, LineProcess, missingNamespaces } from "./processes.ts";
-import { delay, readUpTo, writeAll } from "./sockets.ts";
+import { connectedPair, delay, readUpTo, writeAll } from "./sockets.ts";
 
 const skip = missingNamespaces() ?? mptcpSupport().fallback?.detail ?? null;
 
@@ -110,6 +110,26 @@ test("monitor shows the rates of both subflows on a terminal, of any size, and r
   const screen = await session.until(/^status 0$/m);
   assert(!screen.includes("MPTCP"), screen);
   assertEquals(session.query("#{alternate_on} #{cursor_flag}"), "0 1");
+});
+
+test("with more connections than monitor describes it counts the lines of all of them", {
+  skip: noTerminal ?? skip,
+}, async () => {
+  using netns = createNetns("many");
+  using stack = new DisposableStack();
+  for (let i = 0; i < 110; i++) {
+    stack.use(await connectedPair({ netns: netns.name }, { netns: netns.name }));
+  }
+  const words = ["monitor", "--interval", "0.2", "--netns", netns.name];
+  using session = new TerminalSession(mptcpCommand(words), { NO_COLOR: "1" });
+  const screen = await session.until(/lines more/);
+  assert(/^MPTCP +220 connections, 220 subflows/m.test(screen), screen);
+  // A line for the end of each, and one for its path; 200 of them are described.
+  const [, hidden] = /^\.\.\. and (\d+) lines more$/m.exec(screen)!;
+  const shown = screen.split("\n").filter((line) => /127\.0\.0\.1/.test(line)).length;
+  assertEquals(Number(hidden) + shown, 440, screen);
+  session.press("q");
+  await session.until(/^status 0$/m);
 });
 
 test("Ctrl-C and SIGTERM end the table of monitor and restore the terminal", {
