@@ -28,7 +28,7 @@ const LOOPBACK = new Uint8Array([127, 0, 0, 1]);
 /** Hands each connection to a callback. Its waiting does not keep the process alive. */
 export class LocalListener extends Acceptor<Stream> {
   /** Takes over a descriptor that listens. */
-  constructor(fd: number, onConnection: (stream: Stream) => void) {
+  constructor(fd: number, onConnection: (stream: Stream) => void | Promise<void>) {
     super(fd);
     this.refed = false;
     void this.acceptAll(onConnection);
@@ -51,7 +51,7 @@ export class LocalListener extends Acceptor<Stream> {
 
 /** Listens on a port of the loopback. */
 export function listenOnLoopback(
-  onConnection: (stream: Stream) => void,
+  onConnection: (stream: Stream) => void | Promise<void>,
 ): { listener: LocalListener; port: number } {
   const fd = check("socket", libc().socket(AF_INET, TYPE, IPPROTO_TCP));
   listenAt(fd, encodeSockaddr(LOOPBACK, 0));

@@ -35,10 +35,17 @@ const REPLIES: Readonly<Record<string, number>> = {
   EHOSTUNREACH: 4,
   ECONNREFUSED: 5,
 };
-/** How long a connection may take to give the password, in milliseconds. */
-const GREETING_TIMEOUT = 2000;
-/** Connections without the password: a further one ends the oldest, which is none of `fetch`. */
+/**
+ * Connections without the password. `fetch` may begin more at once: a further one waits in the backlog
+ * until there is room.
+ */
 const MAX_STRANGERS = 32;
+/**
+ * How long a connection may take to give the password: so many ticks of so many milliseconds. Ticks of
+ * this event loop are counted, because a loop that is late is late for both ends.
+ */
+const TICK = 100;
+const TICKS = 50;
 
 const SUCCEEDED = 0;
 const FAILED = 1;
@@ -54,11 +61,15 @@ export class SocksRoute implements Route {
   readonly #listener: LocalListener;
   /** Connections that have not given the password yet, the oldest first. */
   readonly #strangers = new Set<Stream>();
+  #onRoom: (() => void) | null = null;
   readonly #runtime: RuntimeFetch;
 
   constructor(dialer: Dialer, tls: ClientTlsOptions) {
     this.#dialer = dialer;
-    const { listener, port } = listenOnLoopback((stream) => void this.#serve(stream));
+    const { listener, port } = listenOnLoopback((stream) => {
+      void this.#serve(stream);
+      return this.#waitForRoom();
+    });
     this.#listener = listener;
     try {
       const proxy = { port, username: USERNAME, password: this.#password };
@@ -83,8 +94,7 @@ export class SocksRoute implements Route {
   close(): Promise<void> {
     this.#runtime.close();
     this.#listener.close();
-    for (const stranger of this.#strangers) stranger.close();
-    this.#strangers.clear();
+    for (const stranger of this.#strangers) this.#dismiss(stranger);
     return this.#relays.close();
   }
 
@@ -104,24 +114,41 @@ export class SocksRoute implements Route {
   async #admit(local: Stream): Promise<void> {
     // What `fetch` waits for keeps the process alive by the listener.
     local.setRef(false);
-    if (this.#strangers.size >= MAX_STRANGERS) {
-      const [oldest] = this.#strangers;
-      this.#dismiss(oldest!);
-    }
     this.#strangers.add(local);
-    const timer = setTimeout(() => this.#dismiss(local), GREETING_TIMEOUT).unref();
+    let ticks = 0;
+    const tick = () => {
+      ticks++;
+      if (ticks === TICKS) this.#dismiss(local);
+      else timer = setTimeout(tick, TICK).unref();
+    };
+    let timer = setTimeout(tick, TICK).unref();
     try {
       await this.#authenticate(local);
     } finally {
       clearTimeout(timer);
-      this.#strangers.delete(local);
+      this.#forget(local);
     }
     local.setRef(true);
   }
 
   #dismiss(stranger: Stream): void {
-    this.#strangers.delete(stranger);
+    this.#forget(stranger);
     if (stranger.fd >= 0) stranger.close();
+  }
+
+  #forget(stranger: Stream): void {
+    if (!this.#strangers.delete(stranger)) return;
+    const onRoom = this.#onRoom;
+    this.#onRoom = null;
+    onRoom?.();
+  }
+
+  /** Resolves when there is room for a further stranger. */
+  async #waitForRoom(): Promise<void> {
+    if (this.#strangers.size < MAX_STRANGERS) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onRoom = resolve;
+    await promise;
   }
 
   async #authenticate(local: Stream): Promise<void> {

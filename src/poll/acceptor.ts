@@ -77,11 +77,14 @@ export abstract class Acceptor<T> extends Source {
     return this.#waiting.promise;
   }
 
-  /** Hands every connection to `onConnection`, until the acceptor is closed. */
-  async acceptAll(onConnection: (connection: T) => void): Promise<void> {
+  /**
+   * Hands every connection to `onConnection`, until the acceptor is closed. The next one waits in the
+   * backlog until what that gives has resolved.
+   */
+  async acceptAll(onConnection: (connection: T) => void | Promise<void>): Promise<void> {
     for (;;) {
       try {
-        onConnection(await this.accept());
+        await onConnection(await this.accept());
       } catch {
         if (this.fd < 0) return;
         await this.#pause();
