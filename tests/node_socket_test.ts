@@ -379,6 +379,16 @@ test("onread reads into the caller's buffer, and pauses when told to", async () 
   assertEquals(heard, ["abcd", "efgh", "ij"]);
 });
 
+test("connecting while a connection is being made is EALREADY, as with net.Socket", async () => {
+  const { server, port } = await listening({});
+  const socket = createConnection(port, "127.0.0.1");
+  socket.connect(port, "127.0.0.1");
+  const { code, errno, syscall } = await errorOf(socket);
+  assertEquals([code, errno, syscall], ["EALREADY", -114, "connect"]);
+  await untilClosed(socket);
+  await server[Symbol.asyncDispose]();
+});
+
 test("a socket that was closed connects again", async () => {
   const { server, port } = await listening({}, (socket) => void socket.pipe(socket));
   const socket = new MptcpSocket();

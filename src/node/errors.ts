@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ERRNO } from "../../ffi/linux/errno.ts";
 import { MptcpError } from "../error.ts";
 import { formatHostPort, show } from "../show.ts";
 
@@ -145,6 +146,15 @@ export function noAddress(hostname: string): NodeError {
     code: "ENOTFOUND",
     syscall: "getaddrinfo",
     hostname,
+  });
+}
+
+/** For a second `connect` while the first one connects. */
+export function alreadyConnecting(): NodeError {
+  return Object.assign(new Error("connect EALREADY"), {
+    errno: -ERRNO.EALREADY,
+    code: "EALREADY",
+    syscall: "connect",
   });
 }
 

@@ -20,7 +20,7 @@ import {
   refuseObjectMode,
 } from "./arguments.ts";
 import { Dialer } from "./dialer.ts";
-import { closedBeforeConnection, socketClosed, toNodeError } from "./errors.ts";
+import { alreadyConnecting, closedBeforeConnection, socketClosed, toNodeError } from "./errors.ts";
 import { IdleTimer } from "./idle_timer.ts";
 import { modeOf, streamOptions } from "./mode.ts";
 import { SocketReader } from "./reader.ts";
@@ -157,7 +157,7 @@ export class MptcpSocket extends Duplex {
     const [given, onConnect] = normalizeArguments(args);
     const options = checkConnectOptions({ ...this.#mode, ...given });
     if (onConnect !== null) this.once("connect", onConnect);
-    if (this.connecting) return this;
+    if (this.connecting) return this.destroy(alreadyConnecting());
     this.#reopen();
     this.connecting = true;
     this.#idle.touch();
