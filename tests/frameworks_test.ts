@@ -195,6 +195,23 @@ test("the Response of oak's npm build is none that Deno.serve takes either", {
   assertMatch(String(errors[0]), /must be a response/);
 });
 
+test("the node engine says what to do about a Response of a library", {
+  place: runtime === "bun" ? "Bun puts its own Response in the place of that of undici" : null,
+}, async () => {
+  const errors: unknown[] = [];
+  await using server = serveMptcp({
+    hostname: "127.0.0.1",
+    port: 0,
+    engine: "node",
+    onError(error) {
+      errors.push(error);
+      return new Response(null, { status: 500 });
+    },
+  }, (request) => oak("hello", request));
+  assertMatch(await ask(server.addr.port, "/"), /^HTTP\/1\.1 500 /);
+  assertMatch(String(errors), /return new Response\(response\.body, response\)$/);
+});
+
 interface DenoServe {
   (
     options: {

@@ -247,7 +247,15 @@ class NodeEngine implements Engine {
 
 function checkResponse(value: unknown): Response {
   if (value instanceof Response) return value;
-  throw new TypeError(`Expected a Response from the handler, got ${typeof value}`);
+  throw new TypeError(`Expected a Response from the handler, got ${kindOf(value)}`);
+}
+
+/** What a handler gave. Builds of frameworks for Node.js bring a `Response` of their own. */
+function kindOf(value: unknown): string {
+  const isForeign = Object(value).constructor?.name === "Response";
+  return isForeign
+    ? "the Response of a library: return new Response(response.body, response)"
+    : typeof value;
 }
 
 /** Ends a request that gets no answer from the handler. */
