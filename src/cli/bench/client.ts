@@ -7,6 +7,7 @@
 import { formatHostPort } from "../../show.ts";
 import type { MptcpConn } from "../../types.ts";
 import type { Command } from "../args/command.ts";
+import { withPolicy } from "../args/policy.ts";
 import { CONNECT_TIMEOUT, FAMILY_OPTIONS } from "../args/connecting.ts";
 import { dial } from "../dial.ts";
 import { StatusError } from "../ui/status_error.ts";
@@ -30,7 +31,7 @@ import { type Job, Traffic } from "./streams.ts";
 const PATIENCE = 10_000;
 
 /** The command. */
-export const benchClient: Command = {
+export const benchClient: Command = withPolicy({
   name: "client",
   summary: "Measure the way to a bench server",
   operands: "ADDRESS",
@@ -64,7 +65,7 @@ its own; CPU is of one processor, at this end and at the server's.`,
   ],
   statuses: { 3: "with --require-mptcp: the connection is TCP" },
   run: (args, terminal) => runClient(readClientOptions(args), terminal),
-};
+}, "client");
 
 async function runClient(options: BenchClientOptions, terminal: Terminal): Promise<number> {
   const { remote, hello, interval, json, connectTimeout } = options;

@@ -8,6 +8,7 @@ import { listenMptcp } from "../../../mod.ts";
 import { formatHostPort } from "../../show.ts";
 import type { MptcpConn, MptcpListener } from "../../types.ts";
 import type { Command } from "../args/command.ts";
+import { withPolicy } from "../args/policy.ts";
 import { interruptedStatus, type Terminal } from "../ui/terminal.ts";
 import { formatBytes, formatRate } from "../ui/units.ts";
 import { type BenchServerOptions, readServerOptions } from "./options.ts";
@@ -20,7 +21,7 @@ import { type Job, Traffic } from "./streams.ts";
 const PATIENCE = 5000;
 
 /** The command. */
-export const benchServer: Command = {
+export const benchServer: Command = withPolicy({
   name: "server",
   summary: "Wait for benchmarks, one after the other",
   operands: "[ADDRESS]",
@@ -40,7 +41,7 @@ export const benchServer: Command = {
     { line: "bench server mptcp@10.0.0.1:7000", summary: "MPTCP or nothing" },
   ],
   run: (args, terminal) => runServer(readServerOptions(args), terminal),
-};
+}, "server");
 
 async function runServer(options: BenchServerOptions, terminal: Terminal): Promise<number> {
   using listener = listenMptcp(options.listen);

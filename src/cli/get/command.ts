@@ -7,6 +7,7 @@
 import { setTimeout } from "node:timers";
 import { createMptcpClient, type MptcpClient, type MptcpClientOptions } from "../../http/mod.ts";
 import type { Command } from "../args/command.ts";
+import { withPolicy } from "../args/policy.ts";
 import { CONNECT_TIMEOUT, FAMILY_OPTIONS } from "../args/connecting.ts";
 import { MODE_OPTIONS } from "../args/modes.ts";
 import { StatusError } from "../ui/status_error.ts";
@@ -18,7 +19,7 @@ import { Run } from "./run.ts";
 import { STATUSES } from "./status.ts";
 
 /** The command. */
-export const get: Command = {
+export const get: Command = withPolicy({
   name: "get",
   summary: "Fetch a URL over MPTCP",
   operands: "URL",
@@ -122,7 +123,7 @@ A certificate that the system does not trust can be trusted by --cacert; there i
   ],
   statuses: STATUSES,
   run: (args, terminal) => runGet(readGetOptions(args), terminal),
-};
+}, "client");
 
 async function runGet(options: GetOptions, terminal: Terminal): Promise<number> {
   try {

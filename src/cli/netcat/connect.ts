@@ -6,6 +6,7 @@
 
 import process from "node:process";
 import type { Command } from "../args/command.ts";
+import { withPolicy } from "../args/policy.ts";
 import { ConnectionLog } from "./connection_log.ts";
 import { dial } from "../dial.ts";
 import { Input } from "./input.ts";
@@ -20,7 +21,7 @@ import { Shuttle } from "./shuttle.ts";
 import type { Terminal } from "../ui/terminal.ts";
 
 /** The command. */
-export const connect: Command = {
+export const connect: Command = withPolicy({
   name: "connect",
   summary: "Send standard input to a server, and print what comes back",
   operands: "ADDRESS",
@@ -40,7 +41,7 @@ ${TELLING_DETAILS}`,
     { line: "connect mptcp@10.0.0.2:9000 < file", summary: "Send a file over an MPTCP socket" },
   ],
   run: (args, terminal) => run(readConnectOptions(args), terminal),
-};
+}, "client");
 
 async function run(options: ConnectCommandOptions, terminal: Terminal): Promise<number> {
   const { remote, connectTimeout, telling, stdin, idle } = options;

@@ -10,6 +10,7 @@ import { listenOnEach, listenRange } from "../../net/listen_range.ts";
 import { UsageError } from "../args/arguments.ts";
 import type { Command } from "../args/command.ts";
 import { DESCRIPTOR_DETAILS } from "../args/descriptors.ts";
+import { withPolicy } from "../args/policy.ts";
 import { ConnectionLog, tellListener } from "./connection_log.ts";
 import { reportFailure } from "../ui/failure.ts";
 import { Input } from "./input.ts";
@@ -25,7 +26,7 @@ import { Shuttle } from "./shuttle.ts";
 import type { Terminal } from "../ui/terminal.ts";
 
 /** The command. */
-export const listen: Command = {
+export const listen: Command = withPolicy({
   name: "listen",
   summary: "Wait for a client, print what it sends, and send it standard input",
   operands: "ADDRESS",
@@ -59,7 +60,7 @@ ${TELLING_DETAILS}`,
     },
   ],
   run: (args, terminal) => run(readListenOptions(args), terminal),
-};
+}, "server");
 
 async function run(options: ListenCommandOptions, terminal: Terminal): Promise<number> {
   const { telling, stdin, keepOpen, json } = options;

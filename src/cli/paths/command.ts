@@ -4,19 +4,14 @@
  * @module
  */
 
-import {
-  type ManagedPaths,
-  type ManagedPathsEvent,
-  managePaths,
-  type ManagePathsOptions,
-  type PolicyName,
-} from "../../path_manager/mod.ts";
-import { UsageError } from "../args/arguments.ts";
+import type { ManagedPaths, ManagedPathsEvent } from "../../path_manager/mod.ts";
 import type { Command, Option } from "../args/command.ts";
 import { NETNS } from "../args/common_options.ts";
+import { openPaths, POLICIES } from "../args/policy.ts";
+import { decisionLine } from "../ui/decision_line.ts";
 import { toJson } from "../ui/json.ts";
 import type { Terminal } from "../ui/terminal.ts";
-import { decisionLine, pathLines } from "./describe.ts";
+import { pathLines } from "./describe.ts";
 import { type PathsOptions, readPathsOptions, readUpOptions } from "./options.ts";
 
 const SELECTION: readonly Option[] = [
@@ -41,8 +36,6 @@ const SELECTION: readonly Option[] = [
   },
   NETNS,
 ];
-
-const POLICIES: readonly PolicyName[] = ["adaptive", "active-backup", "overflow", "none"];
 
 const POLICY: Option = {
   name: "policy",
@@ -105,18 +98,8 @@ ${PATTERNS}`,
   run: (args, terminal) => show(readPathsOptions(args), terminal),
 };
 
-/** What the command line says wrongly is a mistake of the user. */
-function open(options: ManagePathsOptions): ManagedPaths {
-  try {
-    return managePaths(options);
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    throw new UsageError(error.message);
-  }
-}
-
 async function show({ managing, json }: PathsOptions, terminal: Terminal): Promise<number> {
-  await using managed = open(managing);
+  await using managed = openPaths(managing);
   const state = managed.state();
   if (json) terminal.print(toJson(state));
   else for (const line of pathLines(state, terminal.styles)) terminal.print(line);
@@ -125,7 +108,7 @@ async function show({ managing, json }: PathsOptions, terminal: Terminal): Promi
 
 async function keepUp({ managing, json }: PathsOptions, terminal: Terminal): Promise<number> {
   const { signal } = terminal;
-  using managed = open(managing);
+  using managed = openPaths(managing);
   const events = managed.events();
   const stop = () => managed.close();
   const tell = (event: ManagedPathsEvent) => {

@@ -1,10 +1,10 @@
 /**
- * Paths and decisions in words.
+ * Paths in words.
  *
  * @module
  */
 
-import type { ManagedPath, ManagedPathsState, PathDecision } from "../../path_manager/mod.ts";
+import type { ManagedPath, ManagedPathsState } from "../../path_manager/mod.ts";
 import { tableLines } from "../ui/table.ts";
 import type { Styles } from "../ui/terminal.ts";
 
@@ -61,13 +61,4 @@ function stateOf({ state, detail, missing }: ManagedPath): string {
 function capital(text: string): string {
   // The name of an interface is written as it is.
   return /^(no|what|nothing|it) /.test(text) ? text[0]!.toUpperCase() + text.slice(1) : text;
-}
-
-/** A decision as a line. */
-export function decisionLine(
-  { time, by, path, device, action, reason, error }: PathDecision,
-): string {
-  const at = new Date(time).toISOString().slice(11, 23);
-  const failed = error === undefined ? "" : ` (failed: ${error})`;
-  return `${at} ${device} ${path} ${action}: ${reason} [${by}]${failed}`;
 }

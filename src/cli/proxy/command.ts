@@ -10,8 +10,9 @@ import { proxyMptcp } from "../../proxy/mod.ts";
 import type { MptcpProxy } from "../../proxy/types.ts";
 import type { Command } from "../args/command.ts";
 import { DESCRIPTOR_DETAILS } from "../args/descriptors.ts";
+import { withPolicy } from "../args/policy.ts";
 import { ProxyLog } from "./log.ts";
-import { type ProxyCommandOptions, readProxyOptions } from "./options.ts";
+import { type ProxyCommandOptions, readProxyOptions, sideOf } from "./options.ts";
 import { serveStatus } from "./status.ts";
 import type { Terminal } from "../ui/terminal.ts";
 
@@ -22,7 +23,7 @@ const COUNTER_SIGNALS = ["SIGUSR1", "SIGUSR2"] as const;
 const CUT_OFF = 3;
 
 /** The command. */
-export const proxyCommand: Command = {
+export const proxyCommand: Command = withPolicy({
   name: "proxy",
   summary: "Pass connections on to backends, with MPTCP on either side",
   operands: "FRONT BACK...",
@@ -96,7 +97,7 @@ a second one ends at once.`,
     },
   ],
   run: (args, terminal) => runProxy(readProxyOptions(args), terminal),
-};
+}, sideOf);
 
 async function runProxy(options: ProxyCommandOptions, terminal: Terminal): Promise<number> {
   const log = new ProxyLog(terminal, options);

@@ -67,6 +67,11 @@ function readFront(address: string, args: Arguments): (string | ListenMptcpOptio
   return [address];
 }
 
+/** Where MPTCP goes on to a backend this machine opens the subflows; else its clients do. */
+export function sideOf({ operands: [, ...backs] }: Arguments): "client" | "server" {
+  return backs.some((back) => parseOperand(back).mptcp !== "off") ? "client" : "server";
+}
+
 /** A time in seconds as whole milliseconds. */
 function milliseconds(args: Arguments, name: string): number | undefined {
   const seconds = args.number(name, SECONDS);

@@ -9,6 +9,7 @@ import { type MptcpServer, serveMptcp } from "../../http/mod.ts";
 import { formatHostPort } from "../../show.ts";
 import type { Command } from "../args/command.ts";
 import { DESCRIPTOR_DETAILS } from "../args/descriptors.ts";
+import { withPolicy } from "../args/policy.ts";
 import { LISTEN_MODE_OPTIONS } from "../args/modes.ts";
 import { toJson } from "../ui/json.ts";
 import { interruptedStatus, type Terminal } from "../ui/terminal.ts";
@@ -18,7 +19,7 @@ import { Folder } from "./folder.ts";
 import { readServeOptions, type ServeCommandOptions } from "./options.ts";
 
 /** The command. */
-export const serve: Command = {
+export const serve: Command = withPolicy({
   name: "serve",
   summary: "Serve the files of a folder over MPTCP",
   operands: "[FOLDER]",
@@ -54,7 +55,7 @@ number of subflows. SIGTERM lets running answers finish, Ctrl-C does not.`,
     { line: "serve -l fd@web public", summary: 'On the socket "web" of a systemd .socket unit' },
   ],
   run: (args, terminal) => runServe(readServeOptions(args), terminal),
-};
+}, "server");
 
 /** Milliseconds that the last bytes of answers have to go out. */
 const GRACE = 1000;
