@@ -52,6 +52,29 @@ test("paths up keeps endpoints until it is stopped, and removes its own", {
   assertEquals(clientPaths.limits(), { subflows: 4, addAddrAccepted: 4 });
 });
 
+test("paths up --web and --metrics show the decisions", { skip: noPaths }, async () => {
+  await using setup = await setUp();
+  await addDefault(setup.lab, 1);
+  await addDefault(setup.lab, 2);
+  const servers = ["--web", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];
+  const place = ["--netns", setup.lab.client.name, "--include", "path*"];
+  await using up = new CliProcess(["paths", "up", ...servers, ...place]);
+  const [, page] = await up.until("stderr", /live page on (\S+)/);
+  const [, metrics] = await up.until("stderr", /metrics on (\S+)/);
+  const text = await (await fetch(metrics!)).text();
+  const series = 'mptcp_path_decisions_total{policy="network",action="add",interface="path2"} ';
+  assert(Number(text.split(series)[1]?.split("\n")[0]) >= 1, text);
+  const reader = (await fetch(new URL("events", page))).body!.getReader();
+  let events = "";
+  while (!/event: ?state\ndata: ?.*\n\n/.test(events)) {
+    events += new TextDecoder().decode((await reader.read()).value);
+  }
+  await reader.cancel();
+  assertStringIncludes(events, "path2 10.77.2.1 add: it has an address and a route out");
+  assertEquals(await up.kill("SIGTERM"), 0);
+  assertEquals(setup.clientPaths.endpoints(), []);
+});
+
 test(
   "paths up --dry-run says what it would do and changes nothing",
   { skip: noPaths },
@@ -90,6 +113,7 @@ test("what makes no sense is told with status 2", { skip: noPaths }, async () =>
       [["paths", "--include", "10.0.0.0/99"], "10.0.0.0/99"],
       [["paths", "up", "--policy", "fast"], "adaptive"],
       [["paths", "up", "--probe", "nowhere"], "nowhere"],
+      [["paths", "up", "--dry-run", "--web", "127.0.0.1"], "--dry-run ends at once"],
     ] as const
   ) {
     const { status, stderr } = await mptcp(args);

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { mkdirSync } from "node:fs";
 import { labUnavailable } from "../bench/lab/rights.ts";
 import { mptcpSupport } from "../mod.ts";
+import type { PathDecision } from "../src/path_manager/mod.ts";
 import { serveLivePage } from "../src/cli/monitor/web/server.ts";
 import { PAGE } from "../src/cli/monitor/web/page.ts";
 import { BrowserPage, noChromium } from "./chromium.ts";
@@ -130,6 +131,17 @@ test("in a browser a path that is cut ends, the other carries on, and healing br
   assertEquals(page.problems, []);
 });
 
+const DECISION: PathDecision = {
+  time: 0,
+  by: "adaptive",
+  path: "10.0.0.1",
+  device: "wlan0",
+  action: "demote",
+  reason: "<b>it hurts</b>",
+  token: undefined,
+  error: undefined,
+};
+
 /** What happened in a page while it got some states: runs there. */
 const WATCH = `new Promise((resolve) => {
   const tasks = [], frames = [];
@@ -155,7 +167,7 @@ test("with more than 200 connections the page shows 200, says how many more, and
   using stack = new DisposableStack();
   // Two ends of each are on this machine.
   for (let i = 0; i < 110; i++) stack.use(await connectedPair());
-  const page = serveLivePage({ ...PLACE, interval: 200 });
+  const page = serveLivePage({ ...PLACE, interval: 200, paths: { decisions: () => [DECISION] } });
   try {
     await using browser = await BrowserPage.open(page.url);
     const cards = `document.querySelectorAll(".card").length`;
@@ -171,6 +183,8 @@ test("with more than 200 connections the page shows 200, says how many more, and
     // Nothing of connections that rest is written again, which would lay out all 200 cards.
     assert(changes < 100, `${changes} changes`);
     assert(frame < 200 && task < 200, `frames of ${frame} ms, tasks of ${task} ms`);
+    const shown = await browser.evaluate(`document.querySelector("#decisions li").lastChild.data`);
+    assertEquals(shown, "wlan0 10.0.0.1 demote: <b>it hurts</b> [adaptive]");
     await browser.evaluate(`document.querySelectorAll(".card")[199].scrollIntoView()`);
     await browser.until(`visible.has(document.querySelectorAll(".card")[199].card)`);
     assertEquals(await browser.evaluate(cards), 200);

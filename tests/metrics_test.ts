@@ -5,7 +5,8 @@ import { createLab, labUnavailable } from "../bench/lab/lab.ts";
 import { decodeMptcpInfo } from "../src/kernel/info.ts";
 import { mptcpConnections } from "../src/kernel/sock_diag.ts";
 import { surveyConnections } from "../src/kernel/socket_survey.ts";
-import { collectMetrics, observeMetrics } from "../src/path_manager/mod.ts";
+import { DecisionLog } from "../src/path_manager/manage/decision_log.ts";
+import { collectMetrics, type ManagedPaths, observeMetrics } from "../src/path_manager/mod.ts";
 import { connectMptcp, listenMptcp, mptcpSupport } from "../mod.ts";
 import { test } from "./harness.ts";
 import { missingProgram, ROOT } from "./processes.ts";
@@ -186,11 +187,29 @@ test("no series is there twice, though sockets of both families are on one addre
   assertEquals(series.filter((name, i) => series.indexOf(name) !== i), []);
 });
 
+test("decisions about paths are counted by policy, action and interface, at most some hundred kinds", () => {
+  const log = new DecisionLog();
+  const decision = { time: 0, path: "10.0.0.1", reason: "", token: undefined, error: undefined };
+  for (let i = 0; i < 1000; i++) {
+    log.add({ ...decision, by: "adaptive", device: `ppp${i}`, action: "promote" });
+    log.add({ ...decision, by: "adaptive", device: "eth0", action: "demote" });
+  }
+  assertEquals(log.last().length, 200);
+  const paths = { decisionCounts: () => log.counts() } as ManagedPaths;
+  const metrics = collectMetrics({ paths });
+  const start = 'mptcp_path_decisions_total{policy="adaptive",action=';
+  assertEquals(valueOf(metrics, `${start}"demote",interface="eth0"}`), 1000);
+  const series = metrics.split("\n").filter((line) => line.startsWith(start));
+  assert(series.length < 300, String(series.length));
+  assertEquals(series.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0), 2000);
+});
+
 test("the dashboard and the documentation name metrics that there are, and all of them", {
   skip: noMptcp,
 }, async () => {
   using _pair = await connectedPair();
-  const metrics = collectMetrics({ format: "prometheus" });
+  const paths = { decisionCounts: () => [] as unknown } as ManagedPaths;
+  const metrics = collectMetrics({ format: "prometheus", paths });
   const names = [...metrics.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!);
   const dashboard = readFileSync(`${ROOT}docs/grafana.json`, "utf8");
   const used = [...dashboard.matchAll(/mptcp_\w+(?=[{,])/g)].map(([name]) => name);

@@ -65,7 +65,10 @@ async function run(options: MonitorOptions, terminal: Terminal): Promise<number>
           serveLivePage({ ...options.address, netns: options.netns, interval: options.interval }),
       );
     case "metrics":
-      return await serveUntilSignal(terminal, "metrics", () => serveMetrics(options));
+      return await serveUntilSignal(terminal, "metrics", () => {
+        const { address, netns, connections } = options;
+        return serveMetrics(address, { connections, ...netnsOptions(netns) });
+      });
     default:
       return await watch(options, terminal);
   }

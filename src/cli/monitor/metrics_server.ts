@@ -5,13 +5,14 @@
  */
 
 import { serveMptcp } from "../../http/mod.ts";
-import { collectMetrics } from "../../path_manager/mod.ts";
+import { collectMetrics, type MetricsOptions } from "../../path_manager/mod.ts";
 import { MEDIA_TYPES } from "../../path_manager/metrics/text.ts";
-import type { MonitorOptions } from "./options.ts";
+import type { ServerAddress } from "./options.ts";
 
 /** Serves the metrics of a machine, collected anew for each request. */
 export function serveMetrics(
-  { address, netns, connections }: MonitorOptions,
+  address: ServerAddress,
+  options: Omit<MetricsOptions, "format">,
 ): { url: string; close(): Promise<void> } {
   const server = serveMptcp({
     ...address,
@@ -23,7 +24,7 @@ export function serveMetrics(
     if (pathname === "/") return text(200, "The metrics are at /metrics");
     if (pathname !== "/metrics") return text(404, "The metrics are at /metrics");
     const format = wantsOpenMetrics(request) ? "openmetrics" : "prometheus";
-    const body = collectMetrics({ connections, format, ...netns !== undefined && { netns } });
+    const body = collectMetrics({ ...options, format });
     return new Response(body, { headers: { "content-type": MEDIA_TYPES[format] } });
   });
   const { hostname, port } = server.addr;

@@ -57,7 +57,8 @@ function viewOf(args: Arguments, terminal: Terminal): MonitorOptions["view"] {
   return chosen[0] ?? (terminal.outIsTerminal && !isDumb() ? "table" : "lines");
 }
 
-function serverAddress(text: string | undefined, view: "web" | "metrics"): ServerAddress {
+/** Where to serve one of the two, by its address, which needs no port. */
+export function serverAddress(text: string | undefined, view: "web" | "metrics"): ServerAddress {
   const usual = { hostname: "127.0.0.1", port: DEFAULT_PORTS[view] };
   if (text === undefined) return usual;
   const { hostname, port, lastPort } = parseOperand(text);

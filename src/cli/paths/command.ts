@@ -6,13 +6,15 @@
 
 import type { ManagedPaths, ManagedPathsEvent } from "../../path_manager/mod.ts";
 import type { Command, Option } from "../args/command.ts";
-import { NETNS } from "../args/common_options.ts";
+import { NETNS, netnsOptions } from "../args/common_options.ts";
 import { openPaths, POLICIES } from "../args/policy.ts";
+import { serveMetrics } from "../monitor/metrics_server.ts";
+import { serveLivePage } from "../monitor/web/server.ts";
 import { decisionLine } from "../ui/decision_line.ts";
 import { toJson } from "../ui/json.ts";
 import type { Terminal } from "../ui/terminal.ts";
 import { pathLines } from "./describe.ts";
-import { type PathsOptions, readPathsOptions, readUpOptions } from "./options.ts";
+import { type PathsOptions, readPathsOptions, readUpOptions, type UpOptions } from "./options.ts";
 
 const SELECTION: readonly Option[] = [
   {
@@ -44,6 +46,9 @@ const POLICY: Option = {
   summary: "Which paths carry data: adaptive (default), active-backup, overflow or none",
 };
 
+/** Milliseconds between two states of the live page. */
+const PAGE_INTERVAL = 1000;
+
 const PATTERNS =
   `Patterns are names of interfaces with * and ?, addresses, or networks as 10.0.0.0/8.
 Without --include every interface is used but loopback, containers and tunnels.`;
@@ -69,6 +74,16 @@ ${PATTERNS}`,
     { name: "probe", value: "HOST:PORT", summary: "Use a path once it has reached this, over TCP" },
     { name: "add-routes", summary: "Add the routes and rules that an address needs" },
     { name: "close-stuck", summary: "Close subflows whose path has turned bad" },
+    {
+      name: "web",
+      value: "ADDRESS",
+      summary: "Serve a live page with the decisions, as monitor does; port 8420 by default",
+    },
+    {
+      name: "metrics",
+      value: "ADDRESS",
+      summary: "Serve metrics for Prometheus, decisions counted; port 9584 by default",
+    },
     { name: "dry-run", summary: "Say what would be done, and do nothing" },
   ],
   statuses: { 1: "the kernel refuses it, or CAP_NET_ADMIN is missing" },
@@ -79,6 +94,7 @@ ${PATTERNS}`,
       summary: "Wi-Fi first, LTE when it is gone",
     },
     { line: "paths up --side server --add-routes", summary: "Announce a server's addresses" },
+    { line: "paths up --web 127.0.0.1", summary: "Watch the decisions in a browser" },
   ],
   run: (args, terminal) => keepUp(readUpOptions(args), terminal),
 };
@@ -106,7 +122,8 @@ async function show({ managing, json }: PathsOptions, terminal: Terminal): Promi
   return 0;
 }
 
-async function keepUp({ managing, json }: PathsOptions, terminal: Terminal): Promise<number> {
+async function keepUp(options: UpOptions, terminal: Terminal): Promise<number> {
+  const { managing, json } = options;
   const { signal } = terminal;
   using managed = openPaths(managing);
   const events = managed.events();
@@ -120,6 +137,7 @@ async function keepUp({ managing, json }: PathsOptions, terminal: Terminal): Pro
   for (const decision of managed.decisions()) tell({ type: "decision", decision });
   for (const message of problems) tell({ type: "problem", message, code: undefined });
   if (managing.dryRun || isRefused(managed)) return problems.length > 0 ? 1 : 0;
+  await using _servers = serveDecisions(options, managed, terminal);
   // What follows the network does not keep the process alive.
   const alive = setInterval(() => {}, 1 << 30);
   signal.addEventListener("abort", stop);
@@ -131,6 +149,32 @@ async function keepUp({ managing, json }: PathsOptions, terminal: Terminal): Pro
     signal.removeEventListener("abort", stop);
   }
   return 0;
+}
+
+/** The live page and the metrics, as far as they are asked for. */
+function serveDecisions(
+  { managing, web, metrics }: UpOptions,
+  paths: ManagedPaths,
+  terminal: Terminal,
+): AsyncDisposable {
+  using stack = new DisposableStack();
+  const netns = netnsOptions(managing.netns);
+  const servers: { readonly url: string; close(): Promise<void> }[] = [];
+  stack.defer(() => servers.forEach((server) => void server.close()));
+  if (web !== null) {
+    servers.push(serveLivePage({ ...web, ...netns, interval: PAGE_INTERVAL, paths }));
+    terminal.warn(`Serving the live page on ${servers.at(-1)!.url}`);
+  }
+  if (metrics !== null) {
+    servers.push(serveMetrics(metrics, { ...netns, paths }));
+    terminal.warn(`Serving metrics on ${servers.at(-1)!.url}`);
+  }
+  stack.move();
+  return {
+    async [Symbol.asyncDispose]() {
+      await Promise.all(servers.map((server) => server.close()));
+    },
+  };
 }
 
 /** Whether nothing at all could be done: there is no point in waiting for it. */

@@ -12,6 +12,7 @@ import type { Network } from "../../kernel/network.ts";
 import { readSysctls } from "../../kernel/sysctls.ts";
 import type { Endpoint } from "../../kernel/types.ts";
 import { type Candidate, findCandidates, type Selection, selectionOf } from "./candidates.ts";
+import { DecisionLog } from "./decision_log.ts";
 import { EndpointKeeper } from "./endpoint_keeper.ts";
 import { EventHint } from "./event_hint.ts";
 import { EventQueue } from "./event_queue.ts";
@@ -27,6 +28,7 @@ import type {
   ManagePathsOptions,
   MissingPart,
   PathDecision,
+  PathDecisionCount,
   PathInfo,
   PathPolicy,
   PolicySample,
@@ -34,8 +36,6 @@ import type {
 import { SubflowRetry } from "./subflow_retry.ts";
 import { UserspacePaths } from "./userspace_paths.ts";
 
-/** How many decisions are remembered. */
-const DECISIONS = 200;
 /** How often the connections are looked for, in milliseconds: while there are none, idle ones, or new ones. */
 const SCAN_NONE = 30_000;
 const SCAN_IDLE = 500;
@@ -51,6 +51,8 @@ export interface ManagedPaths extends Disposable, AsyncDisposable {
   state(): ManagedPathsState;
   /** The last decisions, the oldest first. Plain data. */
   decisions(): PathDecision[];
+  /** How many decisions there were, by who decided, action and interface. Plain data. */
+  decisionCounts(): PathDecisionCount[];
   /** What happens from now on. */
   events(options?: { signal?: AbortSignal }): AsyncIterableIterator<ManagedPathsEvent, undefined>;
   /** Reads the network and the connections now, in place of waiting for it. */
@@ -80,7 +82,7 @@ export class PathsManager implements ManagedPaths {
   readonly #userspace: UserspacePaths | null;
   readonly #pathManager: string | undefined;
   readonly #queue: EventQueue<ManagedPathsEvent> = new EventQueue();
-  readonly #decisions: PathDecision[] = [];
+  readonly #decisions: DecisionLog = new DecisionLog();
   readonly #problems: Map<string, string> = new Map();
   readonly #finished: PromiseWithResolvers<void> = Promise.withResolvers();
   /** What a policy wants of a path while that is leaving. */
@@ -156,7 +158,11 @@ export class PathsManager implements ManagedPaths {
   }
 
   decisions(): PathDecision[] {
-    return [...this.#decisions];
+    return this.#decisions.last();
+  }
+
+  decisionCounts(): PathDecisionCount[] {
+    return this.#decisions.counts();
   }
 
   events({ signal }: { signal?: AbortSignal } = {}): AsyncIterableIterator<
@@ -493,8 +499,7 @@ export class PathsManager implements ManagedPaths {
   }
 
   #decided(decision: PathDecision): void {
-    this.#decisions.push(decision);
-    if (this.#decisions.length > DECISIONS) this.#decisions.shift();
+    this.#decisions.add(decision);
     this.#queue.push({ type: "decision", decision });
     if (decision.action === "promote" || decision.action === "demote") this.#show();
   }

@@ -234,6 +234,18 @@ export interface PathDecision {
   readonly error: string | undefined;
 }
 
+/** How many decisions of a kind there were. */
+export interface PathDecisionCount {
+  /** Who decided: the name of the policy, or "network". */
+  readonly by: string;
+  /** The name of the interface; empty for all beyond the first few hundred kinds. */
+  readonly device: string;
+  /** What was done. */
+  readonly action: PathDecision["action"];
+  /** How many there were. */
+  readonly count: number;
+}
+
 /** A decision was made. */
 export interface DecisionEvent {
   /** Says which event it is. */

@@ -10,8 +10,9 @@ import { getLimits } from "../../kernel/limits.ts";
 import { hostAddresses } from "../../kernel/local_addresses.ts";
 import { KernelPathManager } from "../../kernel/mptcp_pm.ts";
 import { MptcpError } from "../../error.ts";
+import type { ManagedPaths } from "../manage/managed_paths.ts";
 import { perConnectionFamilies } from "./connection_families.ts";
-import { metricFamilies, type Survey } from "./families.ts";
+import { decisionFamily, metricFamilies, type Survey } from "./families.ts";
 import { ConnectionTally, tallySubflows } from "./tally.ts";
 import { formatMetrics, type MetricsFormat } from "./text.ts";
 import type { MetricFamily } from "./types.ts";
@@ -31,6 +32,8 @@ export interface MetricsOptions {
    * @default {"openmetrics"}
    */
   format?: MetricsFormat;
+  /** Paths that this program manages: the decisions about them are counted too. */
+  paths?: ManagedPaths;
 }
 
 /**
@@ -56,15 +59,16 @@ export function collectMetrics(options: MetricsOptions = {}): string {
 
 /** The metrics before they become text. */
 export function collectFamilies(options: MetricsOptions = {}): MetricFamily[] {
-  const { netns, connections = 0 } = options;
+  const { netns, connections = 0, paths } = options;
   if (!Number.isInteger(connections) || connections < 0) {
     throw new RangeError(`Invalid connections: expected a count of at least 0, got ${connections}`);
   }
   const survey = surveyMachine(netns, connections > 0);
-  const families = metricFamilies(survey);
-  return connections === 0
-    ? families
-    : [...families, ...perConnectionFamilies(survey.connections.kept, connections)];
+  return [
+    ...metricFamilies(survey),
+    ...(paths === undefined ? [] : [decisionFamily(paths.decisionCounts())]),
+    ...(connections === 0 ? [] : perConnectionFamilies(survey.connections.kept, connections)),
+  ];
 }
 
 function surveyMachine(netns: string | undefined, keep: boolean): Survey {

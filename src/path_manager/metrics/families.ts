@@ -8,6 +8,7 @@
 import type { MptcpCounters } from "../../kernel/counters.ts";
 import { tcpStateName } from "../../kernel/tcp_info.ts";
 import type { Endpoint, HostAddress, PathManagerLimits } from "../../kernel/types.ts";
+import type { PathDecisionCount } from "../manage/types.ts";
 import type { ConnectionTally, SubflowGroup } from "./tally.ts";
 import type { MetricFamily, Sample } from "./types.ts";
 
@@ -222,6 +223,18 @@ const FLAGS = ["signal", "subflow", "backup", "fullmesh", "laminar", "implicit"]
 
 function flagsOf(endpoint: Endpoint): string {
   return FLAGS.filter((name) => endpoint[name]).join(" ");
+}
+
+/** What the policy of this program, and what follows the network, have decided. */
+export function decisionFamily(counts: readonly PathDecisionCount[]): MetricFamily {
+  return counter(
+    "mptcp_path_decisions",
+    "Decisions about paths, by policy, action and interface.",
+    counts.map(({ by, action, device, count }) => ({
+      labels: { policy: by, action, interface: device },
+      value: count,
+    })),
+  );
 }
 
 function limitFamilies({ subflows, addAddrAccepted }: PathManagerLimits): MetricFamily[] {

@@ -33,6 +33,7 @@ export const PAGE: string = `<!doctype html>
 <p id="more" hidden></p>
 <section class="columns">
 <div><h2>Connections that became TCP</h2><table id="fallbacks"><tbody></tbody></table></div>
+<div id="policy" hidden><h2>Decisions about paths</h2><ol id="decisions"></ol></div>
 <div><h2>Events</h2><ol id="events"></ol></div>
 </section>
 <script>${SCRIPT}</script>

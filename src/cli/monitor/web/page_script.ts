@@ -182,10 +182,21 @@ function onState(state) {
     ? [make("tr", {}, make("td", { class: "dim" }, "none"))]
     : fallbacks.map(({ reason, count }) =>
       make("tr", {}, make("td", {}, reason), make("td", { class: "n" }, count)))));
+  onDecisions(state.decisions);
 }
-function onNote({ time, text }) {
-  const item = make("li", {}, make("time", {}, new Date(time).toLocaleTimeString()), text);
-  $("events").prepend(item);
+function note({ time, text }) {
+  return make("li", {}, make("time", {}, new Date(time).toLocaleTimeString()), text);
+}
+let lastDecisions = "";
+function onDecisions(decisions) {
+  const all = JSON.stringify(decisions);
+  if (all === lastDecisions) return;
+  lastDecisions = all;
+  $("policy").hidden = decisions === null;
+  if (decisions !== null) $("decisions").replaceChildren(...decisions.toReversed().map(note));
+}
+function onNote(message) {
+  $("events").prepend(note(message));
   while ($("events").childElementCount > 100) $("events").lastChild.remove();
 }
 function onDemo({ paths, gap }) {

@@ -42,8 +42,8 @@ tr.gone { opacity: .45; text-decoration: line-through; }
 .tag { border: 1px solid currentColor; border-radius: 99px; padding: 0 .5em; font-size: .8rem;
   color: var(--dim); }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 0 1rem; }
-#events { list-style: none; margin: 0; padding: 0; max-height: 14rem; overflow-y: auto;
+#events, #decisions { list-style: none; margin: 0; padding: 0; max-height: 14rem; overflow-y: auto;
   font-size: .9rem; }
-#events time { color: var(--dim); margin-right: .5em; }
+.columns time { color: var(--dim); margin-right: .5em; }
 @media (max-width: 40rem) { body { padding: .6rem; } .wide { display: none; } }
 `;

@@ -9,7 +9,11 @@ import { clearInterval, setInterval } from "node:timers";
 import { type ServerSentEventMessage, ServerSentEventStream } from "../../std_http_sse.ts";
 import { isShortage, MptcpError } from "../../../error.ts";
 import { type MptcpServer, serveMptcp } from "../../../http/mod.ts";
-import { type MptcpEvents, MptcpPathManager } from "../../../path_manager/mod.ts";
+import {
+  type ManagedPaths,
+  type MptcpEvents,
+  MptcpPathManager,
+} from "../../../path_manager/mod.ts";
 import { eventText } from "../event_line.ts";
 import { PAGE } from "./page.ts";
 import { SCRIPT } from "./page_script.ts";
@@ -45,6 +49,8 @@ export interface LivePageOptions {
   /** Milliseconds from one look to the next. */
   readonly interval: number;
   readonly demo?: DemoControls;
+  /** Paths that this program manages: the decisions about them are shown. */
+  readonly paths?: Pick<ManagedPaths, "decisions">;
 }
 
 /** The page, served. */
@@ -165,7 +171,7 @@ class Feed {
 
   constructor(options: LivePageOptions) {
     this.#options = options;
-    this.#watch = new MachineWatch(options.netns);
+    this.#watch = new MachineWatch(options.netns, options.paths);
   }
 
   subscribe(): Response {

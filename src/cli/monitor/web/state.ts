@@ -6,6 +6,8 @@
 
 import { mptcpCounters } from "../../../kernel/counters.ts";
 import { hostAddresses } from "../../../kernel/local_addresses.ts";
+import type { ManagedPaths, PathDecision } from "../../../path_manager/mod.ts";
+import { decisionText } from "../../ui/decision_line.ts";
 import { formatAddr } from "../../ui/subflow_table.ts";
 import { tokenText } from "../event_line.ts";
 import { type ConnectionRates, look, RateMeter, type SubflowRates } from "../traffic_table.ts";
@@ -59,7 +61,19 @@ export interface MachineState {
   readonly fallbacks: readonly { readonly reason: string; readonly count: number }[];
   /** What to be wary of; `null` for nothing. */
   readonly warning: string | null;
+  /** The last decisions of the policy that runs in this program; `null` where none does. */
+  readonly decisions: readonly DecisionState[] | null;
 }
+
+/** A decision about a path. */
+export interface DecisionState {
+  /** In milliseconds since 1970. */
+  readonly time: number;
+  readonly text: string;
+}
+
+/** Decisions that are shown. */
+const SHOWN_DECISIONS = 50;
 
 /** As many as a browser draws with ease. */
 const SHOWN = 200;
@@ -80,9 +94,12 @@ export class MachineWatch {
   readonly #netns: string | undefined;
   readonly #meter: RateMeter = new RateMeter();
   readonly #mismatchesAtStart: number;
+  readonly #paths: Pick<ManagedPaths, "decisions"> | undefined;
 
-  constructor(netns: string | undefined) {
+  /** @param paths What has decisions of its own to show. */
+  constructor(netns: string | undefined, paths?: Pick<ManagedPaths, "decisions">) {
     this.#netns = netns;
+    this.#paths = paths;
     this.#mismatchesAtStart = this.#counters().DSSNotMatching ?? 0;
   }
 
@@ -96,6 +113,7 @@ export class MachineWatch {
       connections: connections.map((connection) => connectionState(connection, devices)),
       more: count - connections.length,
       ...this.#troubles(),
+      decisions: this.#paths?.decisions().slice(-SHOWN_DECISIONS).map(decisionState) ?? null,
     };
   }
 
@@ -115,6 +133,10 @@ export class MachineWatch {
   #counters(): ReturnType<typeof mptcpCounters> {
     return mptcpCounters(this.#netns === undefined ? {} : { netns: this.#netns });
   }
+}
+
+function decisionState(decision: PathDecision): DecisionState {
+  return { time: decision.time, text: decisionText(decision) };
 }
 
 function connectionState(
