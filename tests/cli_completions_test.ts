@@ -2,11 +2,13 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { program } from "../src/cli/commands.ts";
+import { loadProgram } from "../src/cli/commands.ts";
 import { nodesOf, valueKind } from "../src/cli/completions/tree.ts";
 import { mptcp, noTerminal, TerminalSession } from "./cli.ts";
 import { test } from "./harness.ts";
 import { missingProgram, run } from "./processes.ts";
+
+const program = await loadProgram();
 
 /** The script for a shell, in a file; removed when disposed of. */
 async function scriptFor(shell: string): Promise<{ path: string } & Disposable> {

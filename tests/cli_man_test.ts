@@ -1,11 +1,13 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { Command } from "../src/cli/args/command.ts";
 import { optionsOf } from "../src/cli/args/parse.ts";
-import { program } from "../src/cli/commands.ts";
+import { loadProgram } from "../src/cli/commands.ts";
 import { manPage } from "../src/cli/man/page.ts";
 import { mptcp } from "./cli.ts";
 import { test } from "./harness.ts";
 import { missingProgram, runToEnd } from "./processes.ts";
+
+const program = await loadProgram();
 
 /** Every command with those above it, the program first. */
 function pathsOf(path: readonly Command[]): (readonly Command[])[] {

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { readFileSync } from "node:fs";
 import { Arguments, UsageError } from "../src/cli/args/arguments.ts";
 import type { Command } from "../src/cli/args/command.ts";
-import { program } from "../src/cli/commands.ts";
+import { loadProgram } from "../src/cli/commands.ts";
 import { nodesOf } from "../src/cli/completions/tree.ts";
 import { helpText } from "../src/cli/args/help.ts";
 import { parseArguments } from "../src/cli/args/parse.ts";
@@ -19,6 +19,17 @@ import {
 import { mptcp, mptcpCommand, noTerminal, TerminalSession } from "./cli.ts";
 import { test } from "./harness.ts";
 import { ROOT } from "./processes.ts";
+
+const program = await loadProgram();
+
+test("a command that is loaded alone is the one among all", async () => {
+  for (const command of program.commands!) {
+    const alone = (await loadProgram(command.name)).commands!;
+    const others = ["completions", "man"];
+    assertEquals(alone.length, others.includes(command.name) ? program.commands!.length : 1);
+    if (alone.length === 1) assert(alone[0] === command, command.name);
+  }
+});
 
 const COMMAND: Command = {
   name: "fetch",

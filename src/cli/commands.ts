@@ -4,27 +4,38 @@
  * @module
  */
 
-import { bench } from "./bench/command.ts";
-import { check } from "./check/command.ts";
 import type { Command } from "./args/command.ts";
-import { completionsOf } from "./completions/command.ts";
-import { connect } from "./netcat/connect.ts";
-import { doctor } from "./doctor/command.ts";
-import { endpoint } from "./endpoint/command.ts";
-import { get } from "./get/command.ts";
-import { limits } from "./limits/command.ts";
-import { listen } from "./netcat/listen.ts";
-import { manOf } from "./man/command.ts";
-import { monitor } from "./monitor/command.ts";
-import { paths } from "./paths/command.ts";
-import { proxyCommand } from "./proxy/command.ts";
-import { serve } from "./serve/command.ts";
 
 /** The name that the program is called by in its messages. */
 export const PROGRAM = "mptcp";
 
-/** The program, of which every command is a part. */
-export const program: Command = {
+// In Bun and in a bundle, loading all commands takes longer than everything else before the work begins.
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  check: async () => (await import("./check/command.ts")).check,
+  doctor: async () => (await import("./doctor/command.ts")).doctor,
+  get: async () => (await import("./get/command.ts")).get,
+  serve: async () => (await import("./serve/command.ts")).serve,
+  proxy: async () => (await import("./proxy/command.ts")).proxyCommand,
+  connect: async () => (await import("./netcat/connect.ts")).connect,
+  listen: async () => (await import("./netcat/listen.ts")).listen,
+  bench: async () => (await import("./bench/command.ts")).bench,
+  endpoint: async () => (await import("./endpoint/command.ts")).endpoint,
+  limits: async () => (await import("./limits/command.ts")).limits,
+  paths: async () => (await import("./paths/command.ts")).paths,
+  monitor: async () => (await import("./monitor/command.ts")).monitor,
+};
+
+/** The program with the command of that name alone, or with all commands where that is none of these. */
+export async function loadProgram(name?: string): Promise<Command> {
+  if (name !== undefined && Object.hasOwn(COMMANDS, name)) {
+    return { ...PROGRAM_ITSELF, commands: [await COMMANDS[name]!()] };
+  }
+  const { allCommands } = await import("./all_commands.ts");
+  const program: Command = { ...PROGRAM_ITSELF, commands: allCommands(() => program) };
+  return program;
+}
+
+const PROGRAM_ITSELF: Omit<Command, "commands"> = {
   name: PROGRAM,
   summary: "Multipath TCP from the command line",
   details:
@@ -39,21 +50,5 @@ To run another program over MPTCP, use "mptcpize run PROGRAM".`,
   examples: [
     { line: "check", summary: "What this machine can do" },
     { line: "help endpoint add", summary: "Help on one command" },
-  ],
-  commands: [
-    check,
-    doctor,
-    get,
-    serve,
-    proxyCommand,
-    connect,
-    listen,
-    bench,
-    endpoint,
-    limits,
-    paths,
-    monitor,
-    completionsOf(() => program),
-    manOf(() => program),
   ],
 };

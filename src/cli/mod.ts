@@ -8,7 +8,7 @@ import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { UsageError } from "./args/arguments.ts";
 import type { Command } from "./args/command.ts";
-import { PROGRAM, program } from "./commands.ts";
+import { loadProgram, PROGRAM } from "./commands.ts";
 import { reportFailure } from "./ui/failure.ts";
 import { helpText } from "./args/help.ts";
 import { toJson } from "./ui/json.ts";
@@ -34,7 +34,8 @@ import { VERSION } from "./version.ts";
  */
 export async function main(args: readonly string[]): Promise<number> {
   using terminal = openTerminal();
-  const [path, rest] = findCommand(args[0] === "help" ? [...args.slice(1), "--help"] : args);
+  const words = args[0] === "help" ? [...args.slice(1), "--help"] : args;
+  const [path, rest] = findCommand(await loadProgram(words[0]), words);
   const command = path.at(-1)!;
   const names = path.map(({ name }) => name);
   try {
@@ -61,7 +62,10 @@ function asksForJson(words: readonly string[]): boolean {
 }
 
 /** The commands that the first words name, from the program down, and the words behind them. */
-function findCommand(args: readonly string[]): [path: Command[], rest: readonly string[]] {
+function findCommand(
+  program: Command,
+  args: readonly string[],
+): [path: Command[], rest: readonly string[]] {
   const path = [program];
   for (const [i, word] of args.entries()) {
     const next = path.at(-1)!.commands?.find(({ name }) => name === word);
