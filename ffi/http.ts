@@ -111,6 +111,11 @@ export interface RuntimeHttp {
   readonly hidesTextType: boolean;
   /** Has a server object show another address than that which it was made to listen on. */
   showAddress(server: object, addr: { readonly hostname: string; readonly port: number }): void;
+  /**
+   * What the runtime's server puts into the URL of a request that has no `Host`, when it listens there;
+   * `null` if that does not depend on where.
+   */
+  missingHost(hostname: string, port: number): string | null;
   /** The options of the runtime's own server that `serveMptcp` takes among its own. */
   readonly optionNames: readonly string[];
   /** The first member of `tls` that the runtime's own server does not know; `null` for none. */

@@ -93,6 +93,10 @@ function showAddress(
   });
 }
 
+function missingHost(): null {
+  return null;
+}
+
 function toBunTls({ byName, ...tls }: TlsOptions): object {
   return byName === undefined ? tls : [tls, ...byName];
 }
@@ -175,6 +179,7 @@ export const bunHttp: RuntimeHttp = {
   tellsCompletion: false,
   hidesTextType: true,
   showAddress,
+  missingHost,
   optionNames: [
     "development",
     "http1",

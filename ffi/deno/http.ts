@@ -89,6 +89,12 @@ function showAddress(server: object, addr: object): void {
   Object.defineProperty(server, "addr", { value: { ...addr }, enumerable: true });
 }
 
+function missingHost(hostname: string, port: number): string {
+  const isHere = /^(?:0\.0\.0\.0|127\..*|::1?)$/.test(hostname);
+  if (isHere) return `localhost:${port}`;
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
 function remoteAddr(
   _request: Request,
   context: object,
@@ -174,6 +180,7 @@ export const denoHttp: RuntimeHttp = {
   tellsCompletion: true,
   hidesTextType: false,
   showAddress,
+  missingHost,
   optionNames: ["automaticCompression"],
   foreignTlsOption,
   serve,

@@ -26,6 +26,10 @@ function serve(): RuntimeServer {
 
 function showAddress(): void {}
 
+function missingHost(): null {
+  return null;
+}
+
 function foreignTlsOption(): null {
   return null;
 }
@@ -97,6 +101,7 @@ export const nodeHttp: RuntimeHttp = {
   tellsCompletion: false,
   hidesTextType: false,
   showAddress,
+  missingHost,
   optionNames: [],
   foreignTlsOption,
   serve,

@@ -17,6 +17,7 @@ import type { ConnectionTable } from "./connections.ts";
 import { type Engine, EngineRefusal, type Job } from "./engine.ts";
 import { AnswerCompletion, followed } from "./completion.ts";
 import { type Completion, createInfo, type ServeContext } from "./serve_info.ts";
+import { mendMissingHost, type MendUrl } from "./missing_host.ts";
 import { NODE_OPTIONS } from "./serve_options.ts";
 import type { ServeMptcpHandler } from "./types.ts";
 
@@ -35,11 +36,13 @@ export interface NativeEngine extends Engine {
 /** Starts the runtime's server on the job's socket; throws an `EngineRefusal` where that cannot be. */
 export function startNative(job: Job): NativeEngine {
   if (job.fd < 0) return toEngine(-1, serveOn(job.addr, job), job);
-  const server = serveOn(LOOPBACK, job);
+  const mending: Mending = { mend: null };
+  const server = serveOn(LOOPBACK, job, mending);
   try {
     const fd = graft(libc(), job.fd, LOOPBACK.hostname, server.port);
     libc().close(job.fd);
     runtimeHttp.showAddress(server.object, job.addr);
+    mending.mend = mendUrls(server, job);
     return toEngine(fd, server, job);
   } catch (error) {
     // Nothing was accepted yet: this is the same piece of synchronous code.
@@ -147,7 +150,25 @@ interface Address {
   readonly port: number;
 }
 
-function serveOn({ hostname, port }: Address, job: Job): RuntimeServer {
+/** What is done to the requests of a server; it is known when the server listens. */
+interface Mending {
+  mend: MendUrl | null;
+}
+
+/** `null` where nothing needs to be done to the requests. */
+function mendUrls({ hostname, port }: Address, { addr, tls }: Job): MendUrl | null {
+  const hidden = runtimeHttp.missingHost(hostname, port);
+  const shown = runtimeHttp.missingHost(addr.hostname, addr.port);
+  if (hidden === null || shown === null) return null;
+  const scheme = tls === null ? "http" : "https";
+  return mendMissingHost(`${scheme}://${hidden}`, `${scheme}://${shown}`);
+}
+
+function serveOn(
+  { hostname, port }: Address,
+  job: Job,
+  mending: Mending = { mend: null },
+): RuntimeServer {
   const denied = runtimeHttp.serveDenied(hostname, port);
   if (denied !== null) throw new EngineRefusal(denied);
   const { addr, connections, fallback, onError, tls, native } = job;
@@ -161,7 +182,7 @@ function serveOn({ hostname, port }: Address, job: Job): RuntimeServer {
     const server = runtimeHttp.serve({
       hostname,
       port,
-      handler: toRuntimeHandler(job.handler, context),
+      handler: toRuntimeHandler(job.handler, context, mending),
       onError,
       tls,
       extra: native,
@@ -176,10 +197,16 @@ function serveOn({ hostname, port }: Address, job: Job): RuntimeServer {
   }
 }
 
-function toRuntimeHandler(handler: ServeMptcpHandler, context: ServeContext): RuntimeHandler {
+function toRuntimeHandler(
+  handler: ServeMptcpHandler,
+  context: ServeContext,
+  mending: Mending,
+): RuntimeHandler {
   if (runtimeHttp.tellsCompletion) {
-    return (request, origin) =>
-      handler(request, createInfo(context, request, origin, origin as Completion));
+    return (given, origin) => {
+      const request = mending.mend === null ? given : mending.mend(given);
+      return handler(request, createInfo(context, request, origin, origin as Completion));
+    };
   }
   return (request, origin) => {
     const completion = new AnswerCompletion();
