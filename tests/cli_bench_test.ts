@@ -95,7 +95,7 @@ test("bench client says what is wrong with the other end", async () => {
     assertEquals([status, stdout], [1, ""]);
     assertMatch(
       stderr,
-      /^mptcp bench client: 127\.0\.0\.1:\d+: .*is "mptcp bench server" there\?\n$/,
+      /^mptcp bench client: 127\.0\.0\.1:\d+: .*is "mptcp bench server" running there\?\n$/,
     );
   }
   await serving;
@@ -113,7 +113,7 @@ test("bench tells of a server that is gone, and of one that is busy", async () =
   assertEquals(await running.status(), 1);
   assertMatch(
     running.stderr,
-    /^mptcp bench client: \S+: the server is gone, \d+\.\d s after the beginning\n$/,
+    /^mptcp bench client: \S+: the server disconnected \d+\.\d s after the start\n$/,
   );
 });
 
@@ -123,7 +123,7 @@ test("bench server outlives clients that go, and those that speak something else
   await using running = new CliProcess(["bench", "client", "-i", "0.1", "-t", "30", address]);
   await running.until("stdout", /sent/);
   assertEquals(await running.kill("SIGINT"), 130);
-  await server.until("stderr", /the client is gone in the middle of the test/);
+  await server.until("stderr", /the client disconnected during the test/);
   for (const text of ["GET / HTTP/1.1\r\n\r\n", "{}\n", '{"protocol":"mptcp-bench-1"\n']) {
     using conn = await connectMptcp({ port });
     await writeAll(conn, bytesOf(text));
@@ -148,13 +148,13 @@ for (
     [["client", "-R", "-b", "x"], 2, "--reverse and --bidirectional exclude each other"],
     [["client", "-t", "1", "-n", "1", "x"], 2, "--time and --bytes exclude each other"],
     [["client", "-P", "129", "x"], 2, "--parallel takes a number from 1 to 128"],
-    [["client", "-n", "0", "x"], 2, "--bytes has to be more than 0"],
-    [["client", "x:1-2"], 2, '"x:1-2" has several ports: connect to one'],
-    [["server", ":1-2"], 2, '":1-2": a benchmark has one port'],
-    [["client", "x:0"], 2, "no server has port 0"],
+    [["client", "-n", "0", "x"], 2, "--bytes must be more than 0"],
+    [["client", "x:1-2"], 2, '"x:1-2" names several ports: connect to one of them'],
+    [["server", ":1-2"], 2, '":1-2" names several ports: bench server takes one'],
+    [["client", "x:0"], 2, "cannot connect to port 0"],
     [["client"], 2, "expected ADDRESS"],
     [["server", "[::1"], 2, "is not closed"],
-    [["nosuch"], 2, 'there is no command "nosuch"'],
+    [["nosuch"], 2, 'unknown command "nosuch"'],
   ] as const
 ) {
   test(`"bench ${args.join(" ")}" fails with status ${status}`, async () => {

@@ -118,9 +118,9 @@ for (
   const [words, status, message] of [
     [["127.0.0.1:1"], 1, "connect 127.0.0.1:1: Connection refused"],
     [["no.such.host.invalid:80"], 1, "getaddrinfo no.such.host.invalid: failed to lookup"],
-    [["127.0.0.1"], 2, '"127.0.0.1" has no port: write it behind the host, as "127.0.0.1:8080"'],
+    [["127.0.0.1"], 2, '"127.0.0.1" has no port: add it after the host, as in "127.0.0.1:8080"'],
     [["[::1:80"], 2, 'Invalid address "[::1:80": the "[" is not closed, at character 1'],
-    [["127.0.0.1:80-81"], 2, '"127.0.0.1:80-81" has several ports: connect to one'],
+    [["127.0.0.1:80-81"], 2, '"127.0.0.1:80-81" names several ports: connect to one of them'],
     [["127.0.0.1:1", "--timeout", "soon"], 2, "--timeout takes a number at least 0"],
     [["--netns", "mp-test-none"], 1, 'network namespace "mp-test-none": open: No such file'],
   ] as const

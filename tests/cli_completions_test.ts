@@ -73,7 +73,7 @@ test("zsh completes commands, options and values", {
       ["mptcp limits set --add", /--add-addr-accepted $/m],
       ["mptcp completions z", /completions zsh $/m],
       ["mptcp endpoint ", /^list +-- List the endpoints$/m],
-      ["mptcp connect --", /^--mss +-- The largest segment \(TCP_MAXSEG\)$/m],
+      ["mptcp connect --", /^--mss +-- Set the maximum segment size \(TCP_MAXSEG\)$/m],
     ] as const
   ) {
     session.press("C-u");

@@ -30,13 +30,13 @@ test("a path that falls silent, goes or comes back is told of once, a transfer's
   assertEquals(at(0, subflow(1, 100), subflow(2, 100)), []);
   assertEquals(at(1000, subflow(1, 200), subflow(2, 100)), []);
   assertEquals(at(2000, subflow(1, 300), subflow(2, 100)), [
-    `path ${second} carries nothing since 1.5 s, going on over ${first}`,
+    `path ${second} has carried nothing for 1.5 s, continuing over ${first}`,
   ]);
   assertEquals(at(2500, subflow(1, 400), subflow(2, 100)), []);
   assertEquals(at(3000, subflow(1, 500), subflow(2, 200)), [`path ${second} is back`]);
-  assertEquals(at(3500, subflow(2, 300)), [`path ${first} lost, going on over ${second}`]);
+  assertEquals(at(3500, subflow(2, 300)), [`path ${first} lost, continuing over ${second}`]);
   assertEquals(at(4000), []);
-  assertEquals(at(7000), ["every path is lost, waiting for a new one"]);
+  assertEquals(at(7000), ["all paths are lost, waiting for a new one"]);
   assertEquals(at(9000), []);
 });
 
@@ -109,7 +109,7 @@ test("get goes on when a path is cut, and says so", {
   assertEquals([await process.status(), process.stdout], [0, ""]);
   assertStringIncludes(
     process.stderr,
-    "path 10.77.2.1 > 10.77.2.2 carries nothing since 1.5 s, going on over 10.77.1.1 > 10.77.1.2\n",
+    "path 10.77.2.1 > 10.77.2.2 has carried nothing for 1.5 s, continuing over 10.77.1.1 > 10.77.1.2\n",
   );
   assert(CONTENT.equals(readFileSync(folder.at("out"))));
 });

@@ -155,7 +155,7 @@ for (
     const { status, stdout, stderr } = await get(["-o", folder.at("file"), server.url]);
     assertEquals([status, stdout], [18, ""]);
     assertStringIncludes(stderr, came);
-    assertMatch(stderr, /^3 B are kept in .*file\.part: .* -C - .*\nmptcp get: [^\n]*\n$/);
+    assertMatch(stderr, /^3 B kept in .*file\.part: .* -C - .*\nmptcp get: [^\n]*\n$/);
     assert(!existsSync(folder.at("file")));
     assertEquals(readFileSync(folder.at("file.part"), "utf8"), "abc");
   });
@@ -227,7 +227,7 @@ test("get gives up in time, and leaves no file that claims to be whole", async (
   await using server = scripted(`${head("Content-Length: 100")}abc`, "wait");
   const late = await get(["--max-time", "1.5", "-o", folder.at("file"), server.url]);
   assertEquals(late.status, 28);
-  assertMatch(late.stderr, /not done after 1\.5 s\n$/);
+  assertMatch(late.stderr, /not complete after 1\.5 s \(--max-time\)\n$/);
   assert(late.milliseconds < 8000);
   await using interrupted = new CliProcess(["get", "-o", folder.at("other"), server.url]);
   const deadline = Date.now() + 10_000;
@@ -237,16 +237,16 @@ test("get gives up in time, and leaves no file that claims to be whole", async (
   }
   assertEquals(await interrupted.kill("SIGINT"), 130);
   assertEquals(["file", "other"].map((name) => existsSync(folder.at(name))), [false, false]);
-  assertMatch(interrupted.stderr, /^3 B are kept in .*other\.part/);
+  assertMatch(interrupted.stderr, /^3 B kept in .*other\.part/);
 });
 
 for (
   const [args, status, message] of [
     [["http://no.such.name.invalid/"], 6, "no.such.name.invalid"],
     [["http://127.0.0.1:9/"], 7, ""],
-    [["ftp://127.0.0.1/"], 3, "only http:// and https:// can be fetched"],
+    [["ftp://127.0.0.1/"], 3, "only http:// and https:// URLs are supported"],
     [["http://[::1"], 3, "is not a URL"],
-    [["-d", "@/nosuch", "http://127.0.0.1/"], 26, "/nosuch cannot be read"],
+    [["-d", "@/nosuch", "http://127.0.0.1/"], 26, "cannot read /nosuch"],
     [["--cacert", "/etc/passwd", "https://127.0.0.1/"], 77, "no certificate"],
     [["--mptcp=require", "--no-mptcp", "x"], 2, "exclude each other"],
     [["-O", "http://127.0.0.1/"], 2, "use -o FILE"],
@@ -281,7 +281,7 @@ test("what is no HTTP, and files that cannot be written, have statuses of their 
   for (const [args, status] of outcomes) assertEquals((await get(args)).status, status);
   const full = await get([url], { prefix: ["sh", "-c", '"$@" >/dev/full', "sh"] });
   assertEquals(full.status, 23);
-  assertMatch(full.stderr, /^mptcp get: standard output cannot be written: [^\n]+\n$/);
+  assertMatch(full.stderr, /^mptcp get: cannot write standard output: [^\n]+\n$/);
   await using closing = scripted("", "end");
   assertEquals((await get([closing.url])).status, 52);
   await using other = scripted("220 mail.example ESMTP\r\n", "end");
@@ -316,11 +316,11 @@ test("on a terminal get draws a bar, and Ctrl-C ends it with status 130", {
   await session.until(/file +▕█+ +▏ 50% +50 B of 100 B/);
   session.press("C-c");
   const screen = await session.until(/status 130/);
-  assertStringIncludes(screen, "50 B are kept in");
+  assertStringIncludes(screen, "50 B kept in");
   assertEquals([...screen.matchAll(/50 B of/g)].length, 1);
   assert(!existsSync(folder.at("file")));
 
   await using bytes = serve();
   using binary = new TerminalSession(mptcpCommand(["get", urlOf(bytes, "/bytes")]));
-  await binary.until(/this is no text[^]*status 23/);
+  await binary.until(/the body is binary[^]*status 23/);
 });

@@ -57,7 +57,7 @@ test("mptcp man prints the page of a command, and names one that it does not kno
   assert(stdout.startsWith('.TH "MPTCP\\-ENDPOINT\\-ADD" 1'), stdout.slice(0, 60));
   const wrong = await mptcp(["man", "endpoint", "gone"]);
   assertEquals(wrong.status, 2);
-  assertStringIncludes(wrong.stderr, 'there is no command "endpoint gone"');
+  assertStringIncludes(wrong.stderr, 'unknown command "endpoint gone"');
   const { name } = JSON.parse((await mptcp(["man", "--json"])).stdout) as { name: string };
   assertEquals(name, "mptcp");
 });

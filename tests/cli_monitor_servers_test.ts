@@ -101,9 +101,9 @@ test("what does not go together is a usage error that names it", async () => {
   for (
     const [args, message] of [
       [["--web", "--metrics"], "--web and --metrics exclude each other"],
-      [["127.0.0.1:1"], "An address is for --web and --metrics"],
-      [["--web", "--connections", "3"], "--connections is for --metrics"],
-      [["--web", "127.0.0.1:1-3"], "has several ports"],
+      [["127.0.0.1:1"], "ADDRESS can only be used with --web or --metrics"],
+      [["--web", "--connections", "3"], "--connections can only be used with --metrics"],
+      [["--web", "127.0.0.1:1-3"], "names several ports"],
     ] as const
   ) {
     const { status, stderr } = await mptcp(["monitor", ...args]);

@@ -272,7 +272,7 @@ for (const prefix of ["mptcp@", "tcp@"] as const) {
     ) {
       const { status, stdout, stderr } = await mptcp([...words, "--mss", "50"]);
       assertEquals([status, stdout], [1, ""]);
-      const message = "the kernel refuses this --mss (EINVAL): Linux takes 88 to 32767";
+      const message = "the kernel refused the value of --mss (EINVAL): Linux accepts 88 to 32767";
       assertEquals(stderr, `mptcp ${words[0]}: ${message}\n`);
     }
   });
@@ -419,7 +419,7 @@ for (
     [["connect", "127.0.0.1:1"], 1, "connect 127.0.0.1:1: Connection refused"],
     [["connect", "127.0.0.1:1", "--source", "nowhere"], 1, '"nowhere" is not an IP address'],
     [["connect", "127.0.0.1:1", "--source", "mptcp@[::1]"], 2, "--source takes ADDRESS"],
-    [["connect", "127.0.0.1:0"], 2, "no server has port 0"],
+    [["connect", "127.0.0.1:0"], 2, "cannot connect to port 0"],
     [["connect"], 2, "expected ADDRESS"],
     [["listen", "127.0.0.1"], 2, '"127.0.0.1" has no port to listen on'],
     [["listen", "127.0.0.1:9-8"], 2, "the last port is below the first, at character 13"],

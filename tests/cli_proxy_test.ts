@@ -252,7 +252,10 @@ for (
     [["127.0.0.1:0"], "expected FRONT BACK..."],
     [["127.0.0.1:x", "127.0.0.1:1"], '"x" is not a port, at character 11'],
     [["127.0.0.1:0", "127.0.0.1:9", "--mss", "0"], "--mss takes a number from 1 to 65535"],
-    [["127.0.0.1:0", "127.0.0.1:9", "--proxy-protocol", "v3"], "--proxy-protocol is one of v1, v2"],
+    [
+      ["127.0.0.1:0", "127.0.0.1:9", "--proxy-protocol", "v3"],
+      "--proxy-protocol takes one of v1, v2",
+    ],
     [["127.0.0.1:0", "127.0.0.1:9", "--drain-timeout", "x"], "--drain-timeout takes a number"],
     [["127.0.0.1:0", "127.0.0.1:9", "--status", "a:b"], "--status: Invalid address"],
   ] as const

@@ -143,7 +143,7 @@ for (
     await using server = scripted(line + sent, "end");
     const result = await mptcp(["get", "-C", "-", "-o", path, server.url]);
     assertEquals(result.status, status);
-    assertStringIncludes(result.stderr, "What there is stays: 3 bytes");
+    assertStringIncludes(result.stderr, "The partial file is kept (3 bytes)");
     assertStringIncludes(server.requests[0]!.toLowerCase(), 'if-range: "a"\r\n');
     assertEquals(readFileSync(`${path}.part`, "utf8"), "abc");
     assertEquals(readFileSync(`${path}.part.json`, "utf8"), version);

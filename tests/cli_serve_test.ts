@@ -309,15 +309,15 @@ test("Ctrl-C ends serve at once, SIGTERM once running answers have ended", async
 
 for (
   const [args, status, message] of [
-    [["/nosuch"], 1, "there is no folder /nosuch"],
-    [["/etc/passwd"], 1, "/etc/passwd is no folder"],
+    [["/nosuch"], 1, "no such folder: /nosuch"],
+    [["/etc/passwd"], 1, "/etc/passwd is not a folder"],
     [["-l", "127.0.0.1:9-7"], 2, "the last port is below the first"],
-    [["--cert", "x"], 2, "--cert and --key go together"],
+    [["--cert", "x"], 2, "--cert and --key must be given together"],
     [["--cert", "/nosuch", "--key", "x"], 1, "--cert: "],
     [["--cert", "/etc/passwd", "--key", "x"], 1, "--cert: /etc/passwd is not in PEM"],
     [["--mptcp=prefer", "--no-mptcp"], 2, "--mptcp and --no-mptcp exclude each other"],
-    [["--no-mptcp", "-l", "mptcp@:0"], 2, "the address has a prefix"],
-    [["a", "b"], 2, '"b" is one argument too many'],
+    [["--no-mptcp", "-l", "mptcp@:0"], 2, "cannot be combined with the prefix"],
+    [["a", "b"], 2, 'unexpected argument "b"'],
   ] as const
 ) {
   test(`"serve ${args.join(" ")}" is refused with status ${status}`, async () => {

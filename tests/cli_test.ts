@@ -90,21 +90,21 @@ test("numbers and bytes among the arguments are checked", () => {
     assertThrows(() => sized(size).number("size", { max: 7 }), UsageError, "--size takes a");
   }
   for (const size of ["-1", "x", "1T", "1 k"]) {
-    assertThrows(() => sized(size).bytes("size"), UsageError, "--size takes bytes");
+    assertThrows(() => sized(size).bytes("size"), UsageError, "--size takes a number of bytes");
   }
 });
 
 for (
   const [words, message] of [
-    [["--vrebose", "u"], "there is no option --vrebose; did you mean --verbose?"],
-    [["-q", "u"], "there is no option -q"],
-    [["-vq", "u"], "there is no option -q"],
-    [["--quite=x", "u"], "there is no option --quite"],
+    [["--vrebose", "u"], "unknown option --vrebose; did you mean --verbose?"],
+    [["-q", "u"], "unknown option -q"],
+    [["-vq", "u"], "unknown option -q"],
+    [["--quite=x", "u"], "unknown option --quite"],
     [[], "expected URL"],
-    [["u", "w"], '"w" is one argument too many'],
+    [["u", "w"], 'unexpected argument "w"'],
     [["u", "-o"], "--output needs a value"],
-    [["u", "-o", "a", "-o", "b"], "--output can be given once"],
-    [["u", "--mode", "c"], '--mode is one of a, b, not "c"'],
+    [["u", "-o", "a", "-o", "b"], "--output can only be given once"],
+    [["u", "--mode", "c"], '--mode takes one of a, b, not "c"'],
   ] as const
 ) {
   test(`the command line "fetch ${words.join(" ")}" is refused`, () => {
@@ -124,8 +124,8 @@ test("the program shows its help, with the exit statuses, and without colours", 
 for (
   const [words, message] of [
     [[], "mptcp: expected a command"],
-    [["nosuch"], 'mptcp: there is no command "nosuch"'],
-    [["--nosuch"], "mptcp: there is no option --nosuch"],
+    [["nosuch"], 'mptcp: unknown command "nosuch"'],
+    [["--nosuch"], "mptcp: unknown option --nosuch"],
   ] as const
 ) {
   test(`the program refuses "${words.join(" ")}" with status 2, on standard error`, async () => {
@@ -175,7 +175,7 @@ for (const { path, options } of nodesOf(program)) {
 test("with --json an error is JSON too, on standard error, with the same status", async () => {
   const { status, stdout, stderr } = await mptcp(["nosuch", "--json"]);
   assertEquals([status, stdout], [2, ""]);
-  const error = { message: 'there is no command "nosuch"', code: "ERR_USAGE" };
+  const error = { message: 'unknown command "nosuch"', code: "ERR_USAGE" };
   assertEquals(JSON.parse(stderr), { error });
 });
 

@@ -39,8 +39,9 @@ const PROGRAM_ITSELF: Omit<Command, "commands"> = {
   name: PROGRAM,
   summary: "Multipath TCP from the command line",
   details:
-    `Addresses are [tcp|mptcp][4|6]@HOST[:PORT[-PORT]]. mptcp@ requires MPTCP, tcp@ switches it
-off, no prefix prefers it; 4 and 6 fix the family. Ctrl-C ends every command cleanly.
+    `Addresses are written [tcp|mptcp][4|6]@HOST[:PORT[-PORT]]. The prefix mptcp@ requires MPTCP, tcp@
+uses TCP, and without a prefix MPTCP is preferred. 4 or 6 selects the address family. Ctrl-C stops
+every command cleanly.
 
 --json prints one JSON value per line. Errors are JSON as well, on standard error:
 {"error":{"message":"...","code":"ECONNREFUSED"}}. Fields may be added but never changed or removed.
@@ -48,7 +49,7 @@ off, no prefix prefers it; 4 and 6 fix the family. Ctrl-C ends every command cle
 To run another program over MPTCP, use "mptcpize run PROGRAM".`,
   options: [{ name: "version", short: "V", summary: "Print the version" }],
   examples: [
-    { line: "check", summary: "What this machine can do" },
-    { line: "help endpoint add", summary: "Help on one command" },
+    { line: "check", summary: "Check whether this machine supports MPTCP" },
+    { line: "help endpoint add", summary: "Show the help of one command" },
   ],
 };

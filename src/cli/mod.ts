@@ -98,9 +98,9 @@ async function runCommand(
 
 function unknownCommand({ commands = [] }: Command, word: string): UsageError {
   const near = commands.find(({ name }) => isNear(name, word));
-  if (near?.name === word) return new UsageError(`options come behind the command "${word}"`);
+  if (near?.name === word) return new UsageError(`put options after the command "${word}"`);
   const hint = near ? `; did you mean "${near.name}"?` : "";
-  return new UsageError(`there is no command "${word}"${hint}`);
+  return new UsageError(`unknown command "${word}"${hint}`);
 }
 
 if (import.meta.main) {

@@ -33,10 +33,12 @@ export function remoteOptions(
   const { hostname, port = usualPort, lastPort = port } = address;
   if (port === undefined) {
     const example = formatHostPort(hostname, 8080);
-    throw new UsageError(`"${text}" has no port: write it behind the host, as "${example}"`);
+    throw new UsageError(`"${text}" has no port: add it after the host, as in "${example}"`);
   }
-  if (lastPort !== port) throw new UsageError(`"${text}" has several ports: connect to one`);
-  if (port === 0) throw new UsageError(`"${text}": no server has port 0`);
+  if (lastPort !== port) {
+    throw new UsageError(`"${text}" names several ports: connect to one of them`);
+  }
+  if (port === 0) throw new UsageError(`"${text}": cannot connect to port 0`);
   const options = optionsAt(address, port);
   return {
     ...options,

@@ -73,7 +73,9 @@ export class Arguments {
     if (text === undefined) return undefined;
     const [, digits, unit] = /^(\d+(?:\.\d+)?)([kKmMgG])?$/.exec(text) ?? [];
     if (digits === undefined) {
-      throw new UsageError(`--${name} takes bytes, as 500, 64k, 10M or 1G, not "${text}"`);
+      throw new UsageError(
+        `--${name} takes a number of bytes, such as 500, 64k, 10M or 1G, not "${text}"`,
+      );
     }
     return Math.round(Number(digits) * 1024 ** " kmg".indexOf((unit ?? " ").toLowerCase()));
   }

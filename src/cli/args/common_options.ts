@@ -11,7 +11,7 @@ import type { Option } from "./command.ts";
 export const NETNS: Option = {
   name: "netns",
   value: "NAME",
-  summary: "Work in this network namespace, a name of `ip netns` or a path",
+  summary: "Use this network namespace: a name from `ip netns`, or a path",
 };
 
 /** What every command can be told. */

@@ -56,7 +56,7 @@ export function withFamily<T extends ConnectMptcpOptions & { family?: 4 | 6 | un
   const family = readFamily(args);
   if (family === undefined) return remote;
   if (remote.family !== undefined && remote.family !== family) {
-    throw new UsageError(`--ipv${family}: the address says IPv${remote.family} itself`);
+    throw new UsageError(`--ipv${family}: the prefix of the address selects IPv${remote.family}`);
   }
   if (remote.hostname !== undefined) checkFamily(remote.hostname, family);
   return { ...remote, family };

@@ -10,9 +10,9 @@ import type { Styles } from "../ui/terminal.ts";
 
 const STATUSES = {
   0: "success",
-  1: "something failed",
+  1: "an error occurred",
   2: "invalid command line",
-  130: "ended by Ctrl-C; 143 by SIGTERM",
+  130: "stopped by Ctrl-C (143: by SIGTERM)",
 };
 
 /** Lines of text are no longer than this, however wide the terminal is. */

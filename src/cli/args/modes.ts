@@ -16,8 +16,9 @@ export const MODE_OPTIONS: readonly Option[] = [
     name: "mptcp",
     value: "MODE",
     choices: MODES,
-    summary: "prefer: TCP where MPTCP is unavailable (default). require: MPTCP sockets only. " +
-      "require-peer: fail unless the connection uses MPTCP. off: TCP",
+    summary:
+      "prefer: use TCP if MPTCP is unavailable (default). require: use MPTCP sockets only. " +
+      "require-peer: fail unless the server agrees to MPTCP. off: use TCP",
   },
   { name: "no-mptcp", summary: "Same as --mptcp off" },
   { name: "require-mptcp", summary: "Same as --mptcp require-peer" },
@@ -29,7 +30,8 @@ export const LISTEN_MODE_OPTIONS: readonly Option[] = [
     name: "mptcp",
     value: "MODE",
     choices: ["prefer", "require", "off"],
-    summary: "prefer: TCP where MPTCP is unavailable (default). require: MPTCP or fail. off: TCP",
+    summary:
+      "prefer: use TCP if MPTCP is unavailable (default). require: fail instead. off: use TCP",
   },
   { name: "no-mptcp", summary: "Same as --mptcp off" },
   { name: "require-mptcp", summary: "Same as --mptcp require" },
@@ -44,7 +46,9 @@ export function readMode(args: Arguments): MptcpMode {
 export function readListenMode(args: Arguments, prefix: ListenMode): ListenMode {
   const mode = readGivenMode(args, "require");
   if (mode !== null && prefix !== "prefer") {
-    throw new UsageError(`the address has a prefix, "mptcp@" or "tcp@", and there is --mptcp too`);
+    throw new UsageError(
+      `--mptcp cannot be combined with the prefix "mptcp@" or "tcp@" of the address`,
+    );
   }
   return mode ?? prefix;
 }

@@ -10,7 +10,7 @@ import type { Command, Option } from "./command.ts";
 
 /** The options that every command has. */
 export const COMMON_OPTIONS: readonly Option[] = [
-  { name: "json", summary: "Print JSON, for programs" },
+  { name: "json", summary: "Print JSON" },
   { name: "help", short: "h", summary: "Show this help" },
 ];
 
@@ -72,7 +72,7 @@ function refuseOption(arg: string, key: string, options: readonly Option[]): nev
   const name = option.replace(/^-+/, "");
   const near = options.find((option) => isNear(option.name, name));
   throw new UsageError(
-    `there is no option ${option}${near ? `; did you mean --${near.name}?` : ""}`,
+    `unknown option ${option}${near ? `; did you mean --${near.name}?` : ""}`,
   );
 }
 
@@ -81,17 +81,17 @@ function checkValues(option: Option, values: string[]): string[] | string | unde
   if (values.includes("")) throw new UsageError(`--${name} needs a value`);
   const wrong = values.find((value) => choices !== undefined && !choices.includes(value));
   if (wrong !== undefined) {
-    throw new UsageError(`--${name} is one of ${choices!.join(", ")}, not "${wrong}"`);
+    throw new UsageError(`--${name} takes one of ${choices!.join(", ")}, not "${wrong}"`);
   }
   if (many) return values;
-  if (values.length > 1) throw new UsageError(`--${name} can be given once`);
+  if (values.length > 1) throw new UsageError(`--${name} can only be given once`);
   return values[0];
 }
 
 function checkCount({ operands = "", count }: Command, found: readonly string[]): void {
   const { min, max } = count ?? { min: 0, max: 0 };
   if (found.length < min) throw new UsageError(`expected ${operands}`);
-  if (found.length > max) throw new UsageError(`"${found[max]}" is one argument too many`);
+  if (found.length > max) throw new UsageError(`unexpected argument "${found[max]}"`);
 }
 
 /** Whether a word is likely to be meant by another: of short words no more than a letter is wrong. */

@@ -33,37 +33,50 @@ const PATIENCE = 10_000;
 /** The command. */
 export const benchClient: Command = withPolicy({
   name: "client",
-  summary: "Measure the way to a bench server",
+  summary: "Measure the rate to a bench server",
   operands: "ADDRESS",
   count: { min: 1, max: 1 },
   details:
-    `Sends to the server, for 10 seconds. Rates are of what has arrived. With more than one path each has
-its own; CPU is of one processor, at this end and at the server's.`,
+    `Sends data to the server for 10 seconds by default. Rates count data that has arrived. With more
+than one path, the rate of each path is shown. CPU use is in percent of one processor, for each end.`,
   options: [
-    { name: "reverse", short: "R", summary: "The server sends" },
-    { name: "bidirectional", short: "b", summary: "Both send" },
-    { name: "parallel", short: "P", value: "N", summary: "That many connections, 1 to 128" },
-    { name: "time", short: "t", value: "SECONDS", summary: "Send for that time, 10 by default" },
+    { name: "reverse", short: "R", summary: "Receive from the server instead of sending" },
+    { name: "bidirectional", short: "b", summary: "Send and receive at the same time" },
+    {
+      name: "parallel",
+      short: "P",
+      value: "N",
+      summary: "Use N connections (1 to 128, default 1)",
+    },
+    { name: "time", short: "t", value: "SECONDS", summary: "How long to send (default 10)" },
     {
       name: "bytes",
       short: "n",
       value: "BYTES",
-      summary: "Send that much, as 500M, each sending end",
+      summary: "Send this much, such as 500M, instead of for a time; with -b each end does",
     },
-    { name: "interval", short: "i", value: "SECONDS", summary: "Between two lines, 1 by default" },
-    { name: "require-mptcp", summary: "Fail, with status 3, where the connection is TCP" },
+    {
+      name: "interval",
+      short: "i",
+      value: "SECONDS",
+      summary: "Time between two lines of output (default 1)",
+    },
+    { name: "require-mptcp", summary: "Fail with exit status 3 if a connection is TCP" },
     CONNECT_TIMEOUT,
     ...FAMILY_OPTIONS,
   ],
   examples: [
-    { line: "bench client 10.0.0.1", summary: "To port 5201 of a server" },
+    { line: "bench client 10.0.0.1", summary: "Measure the rate to port 5201 of a server" },
     {
       line: "bench client -R -t 30 tcp@10.0.0.1",
-      summary: "From the server, over TCP, to compare",
+      summary: "Receive for 30 seconds over TCP, to compare",
     },
-    { line: "bench client -n 1G -P 4 --json 10.0.0.1", summary: "For a script" },
+    {
+      line: "bench client -n 1G -P 4 --json 10.0.0.1",
+      summary: "Send 1 GiB over each of 4 connections, and print JSON",
+    },
   ],
-  statuses: { 3: "with --require-mptcp: the connection is TCP" },
+  statuses: { 3: "with --require-mptcp: a connection is TCP" },
   run: (args, terminal) => runClient(readClientOptions(args), terminal),
 }, "client");
 
@@ -128,7 +141,7 @@ async function openStreams(
 
 /** What the server answers; throws unless it says to go on. */
 async function answerOf(lines: Lines): Promise<void> {
-  const noServer = 'is "mptcp bench server" there?';
+  const noServer = 'is "mptcp bench server" running there?';
   const answer = await inTime(lines.next(), PATIENCE, `no answer: ${noServer}`).catch((error) => {
     if (error instanceof PeerError && /benchmark/.test(error.message)) {
       throw new PeerError(`${error.message}: ${noServer}`);
@@ -143,7 +156,7 @@ async function answerOf(lines: Lines): Promise<void> {
 function checkProtocol(streams: readonly MptcpConn[]): void {
   const tcp = streams.find(({ protocol }) => protocol !== "mptcp");
   if (tcp === undefined) return;
-  const why = tcp.fallback?.detail ?? "this kernel cannot tell";
+  const why = tcp.fallback?.detail ?? "this kernel does not report why";
   throw new StatusError(3, `the connection is not MPTCP: ${why}`);
 }
 
@@ -163,7 +176,7 @@ async function measure(
     const figures = readFigures(value);
     if (figures !== null) return lines.send({ ok: true }).then(() => figures);
     const after = ((performance.now() - started) / 1000).toFixed(1);
-    throw new PeerError(`the server is gone, ${after} s after the beginning`);
+    throw new PeerError(`the server disconnected ${after} s after the start`);
   });
   const run = async () => {
     // A stream that breaks is less than the server's end, which the connection for control tells.
@@ -179,7 +192,7 @@ async function measure(
     const all = Promise.race([run(), figures.then(() => new Promise<never>(() => {}))]);
     if (seconds === null) return await all;
     const limit = seconds * 1000 + PATIENCE;
-    return await inTime(all, limit, `no end ${PATIENCE / 1000} s after the time of the test`);
+    return await inTime(all, limit, `the test has not ended ${PATIENCE / 1000} s after its time`);
   } catch (error) {
     for (const conn of conns) conn[Symbol.dispose]();
     throw error;

@@ -12,7 +12,7 @@ import { benchServer } from "./server.ts";
 export const bench: Command = {
   name: "bench",
   summary: "Measure the rate between two machines",
-  details: "The server waits on one machine, the client on the other one measures, as with iperf.",
+  details: "Run the server on one machine and the client on the other, as with iperf.",
   examples: [
     { line: "bench server", summary: "On one machine" },
     { line: "bench client 10.0.0.1", summary: "On the other" },

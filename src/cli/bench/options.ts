@@ -67,7 +67,9 @@ function listenOptions(text: string | undefined): ListenMptcpOptions {
   const { mptcp, family, hostname, port = PORT, lastPort = port } = parseOperand(
     text ?? `:${PORT}`,
   );
-  if (lastPort !== port) throw new UsageError(`"${text}": a benchmark has one port`);
+  if (lastPort !== port) {
+    throw new UsageError(`"${text}" names several ports: bench server takes one`);
+  }
   const isIpv6 = family !== 4 &&
     Object.values(networkInterfaces()).some((addresses) =>
       addresses?.some(({ family }) => family === "IPv6")
@@ -85,7 +87,7 @@ function readHelloOptions(args: Arguments): Hello {
     if (args.has(a) && args.has(b)) throw new UsageError(`--${a} and --${b} exclude each other`);
   }
   const bytes = args.bytes("bytes") ?? null;
-  if (bytes === 0) throw new UsageError("--bytes has to be more than 0");
+  if (bytes === 0) throw new UsageError("--bytes must be more than 0");
   const seconds = args.number("time", { min: 0.1, max: MAX_SECONDS, integer: false }) ?? 10;
   const direction: Direction = args.has("reverse")
     ? "download"

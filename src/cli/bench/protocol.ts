@@ -86,7 +86,9 @@ export class Lines {
         this.#rest = this.#rest.slice(end + 1);
         return parse(line);
       }
-      if (this.#rest.byteLength > LINE_LIMIT) throw new PeerError("what it says is no benchmark's");
+      if (this.#rest.byteLength > LINE_LIMIT) {
+        throw new PeerError("it does not speak the benchmark protocol");
+      }
       const buf = new Uint8Array(4096);
       const count = await this.conn.read(buf);
       if (count === null) return null;
@@ -95,7 +97,7 @@ export class Lines {
       both.set(buf.subarray(0, count), this.#rest.byteLength);
       this.#rest = both;
       // Others are told by how they begin, as HTTP and SSH: they may send no line at all.
-      if (both[0] !== 0x7b) throw new PeerError("what it says is no benchmark's");
+      if (both[0] !== 0x7b) throw new PeerError("it does not speak the benchmark protocol");
     }
   }
 
@@ -109,7 +111,7 @@ function parse(line: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(line));
   } catch {
-    throw new PeerError("what it says is no benchmark's");
+    throw new PeerError("it does not speak the benchmark protocol");
   }
 }
 

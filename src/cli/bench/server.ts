@@ -23,22 +23,21 @@ const PATIENCE = 5000;
 /** The command. */
 export const benchServer: Command = withPolicy({
   name: "server",
-  summary: "Wait for benchmarks, one after the other",
+  summary: "Run the server side of benchmarks, one at a time",
   operands: "[ADDRESS]",
   count: { min: 0, max: 1 },
-  details:
-    "ADDRESS is all addresses, port 5201, by default. Standard output has a line for each test.",
+  details: "By default it listens on port 5201 of all addresses. It prints one line for each test.",
   options: [
     { name: "once", summary: "End after one test" },
     {
       name: "max-time",
       value: "SECONDS",
-      summary: "Refuse longer tests, and end those that take longer (default 3600)",
+      summary: "Refuse or stop tests that take longer than this (default 3600)",
     },
   ],
   examples: [
-    { line: "bench server", summary: "At port 5201" },
-    { line: "bench server mptcp@10.0.0.1:7000", summary: "MPTCP or nothing" },
+    { line: "bench server", summary: "Listen on port 5201" },
+    { line: "bench server mptcp@10.0.0.1:7000", summary: "Fail unless MPTCP is available" },
   ],
   run: (args, terminal) => runServer(readServerOptions(args), terminal),
 }, "server");
@@ -96,7 +95,9 @@ class BenchServer {
       const lines = new Lines(conn);
       const hello = readHello(await lines.next());
       clearTimeout(timer);
-      if (hello === null) throw new PeerError("it speaks no benchmark, or one of another version");
+      if (hello === null) {
+        throw new PeerError("it does not speak the benchmark protocol, or another version of it");
+      }
       if (hello.type === "test") await this.#run(hello, lines);
       else isStream = this.#join(hello, conn);
     } catch (error) {
@@ -117,7 +118,7 @@ class BenchServer {
   #join({ id }: StreamHello, conn: MptcpConn): boolean {
     const test = this.#test;
     if (test?.hello.id !== id || test.streams.length >= test.hello.streams) {
-      throw new PeerError("its stream is of no test here");
+      throw new PeerError("its stream does not belong to a running test");
     }
     test.streams.push(conn);
     if (test.streams.length === test.hello.streams) test.isComplete();
@@ -131,7 +132,7 @@ class BenchServer {
     }
     const { maxTime } = this.#options;
     if ((hello.seconds ?? 0) > maxTime) {
-      await lines.send({ ok: false, reason: `the server allows tests of ${maxTime} s at most` });
+      await lines.send({ ok: false, reason: `the server allows tests of at most ${maxTime} s` });
       return;
     }
     const streams: MptcpConn[] = [];
@@ -139,7 +140,7 @@ class BenchServer {
     this.#test = { hello, streams, isComplete: resolve };
     try {
       await lines.send({ ok: true });
-      await inTime(promise, PATIENCE, "its streams did not come");
+      await inTime(promise, PATIENCE, "its streams did not connect in time");
       await this.#measure(hello, lines, streams);
     } finally {
       this.#test = null;
@@ -157,19 +158,19 @@ class BenchServer {
     const confirmed = lines.next().catch(() => null).then((line) => {
       if (line !== null) return;
       for (const conn of streams) conn[Symbol.dispose]();
-      throw new PeerError("the client is gone in the middle of the test");
+      throw new PeerError("the client disconnected during the test");
     });
     confirmed.catch(() => {});
     // Ready: the client's clock and ours begin together.
     await lines.send({ ok: true });
     const { maxTime } = this.#options;
     const limit = hello.seconds === null ? maxTime * 1000 : hello.seconds * 1000 + PATIENCE;
-    await inTime(Promise.race([traffic.run(), confirmed]), limit, "its test does not end");
+    await inTime(Promise.race([traffic.run(), confirmed]), limit, "its test did not end in time");
     const figures = traffic.figures();
     const protocol = streams.every((conn) => conn.protocol === "mptcp") ? "mptcp" : "tcp";
     const { hostname } = lines.conn.remoteAddr;
     await lines.send(figures);
-    await inTime(confirmed, PATIENCE, "it does not confirm the figures");
+    await inTime(confirmed, PATIENCE, "it did not confirm the figures");
     if (this.#options.json) {
       const { direction, streams } = hello;
       this.#terminal.log(

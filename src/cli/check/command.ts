@@ -20,16 +20,17 @@ export const TCP_ONLY = 3;
 /** The command. */
 export const check: Command = {
   name: "check",
-  summary: "Tell whether this machine, or a server, speaks MPTCP",
+  summary: "Check whether this machine, or a server, supports MPTCP",
   operands: "[ADDRESS]",
   count: { min: 0, max: 1 },
-  details: `Without an address: whether MPTCP sockets can be made, what is switched off, which paths
-connections would use, and what to do about it.
+  details:
+    `Without ADDRESS: reports whether MPTCP sockets can be created, what is switched off, which
+paths connections would use, and how to fix problems.
 
-With one: connects to that server, waits a moment for further subflows, and reports the
-subflows, or why the connection is TCP. No data is sent.
+With ADDRESS: connects to that server, waits a moment for further subflows, and reports the subflows,
+or why the connection is TCP. No data is sent.
 
---json gives what mptcpSupport() of the library gives, or with an address {"protocol", "fallback",
+--json prints the result of the library's mptcpSupport(), or with an address {"protocol", "fallback",
 "localAddr", "remoteAddr", "connectMilliseconds", "waitedMilliseconds", "subflows", "hints"}.`,
   options: [
     {
@@ -41,20 +42,20 @@ subflows, or why the connection is TCP. No data is sent.
       name: "timeout",
       short: "w",
       value: "SECONDS",
-      summary: "Give up connecting after this (default 10)",
+      summary: "Give up connecting after this time (default 10)",
     },
     ...FAMILY_OPTIONS,
     NETNS,
   ],
   statuses: {
-    0: "MPTCP",
-    1: "the server cannot be reached, or something else failed",
-    [TCP_ONLY]: "no MPTCP: TCP works",
+    0: "MPTCP is available",
+    1: "the server could not be reached, or something else failed",
+    [TCP_ONLY]: "MPTCP is unavailable; TCP works",
   },
   examples: [
-    { line: "check", summary: "Look at this machine" },
-    { line: "check www.example.com:443", summary: "Does this server speak MPTCP?" },
-    { line: "check --json '[::1]:8080'", summary: "The same for a program" },
+    { line: "check", summary: "Check this machine" },
+    { line: "check www.example.com:443", summary: "Check whether a server supports MPTCP" },
+    { line: "check --json '[::1]:8080'", summary: "The same as JSON" },
   ],
   run: (args, terminal) => run(readCheckOptions(args), terminal),
 };

@@ -27,7 +27,7 @@ export function completionsOf(program: () => Command): Command {
     summary: "Print completions for a shell",
     operands: Object.keys(SHELLS).join("|"),
     count: { min: 1, max: 1 },
-    details: '--json gives {"shell", "script"}.',
+    details: '--json prints {"shell", "script"}.',
     examples: [
       {
         line: "completions bash > ~/.local/share/bash-completion/completions/mptcp",

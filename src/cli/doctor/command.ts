@@ -17,7 +17,7 @@ import { DOCTOR_PORT, type DoctorOptions, readDoctorOptions } from "./options.ts
 import { serveDoctors } from "./peer.ts";
 import { reportLines } from "./report.ts";
 
-/** The exit status where something is wrong. */
+/** The exit status if something is wrong. */
 export const FOUND = 3;
 
 /** The command. */
@@ -38,19 +38,19 @@ needs no privilege. Without CAP_NET_ADMIN it does not see which addresses the se
 says so. --json gives {"cause", "summary", "evidence", "advice", "protocol", "subflows", "unseen",
 "facts"}; "cause" is null where nothing is wrong. --pcap needs CAP_NET_RAW.`,
   options: [
-    { name: "listen", summary: "Be the other end, at [ADDRESS], until a signal ends it" },
+    { name: "listen", summary: "Run the server side at [ADDRESS] until stopped by a signal" },
     { name: "wait", value: "SECONDS", summary: "How long to wait for a second path (default 3)" },
-    { name: "no-data", summary: "Send nothing to a server that is no doctor" },
-    { name: "pcap", value: "FILE", summary: "Write the packets to this file, for wireshark" },
+    { name: "no-data", summary: "Send nothing to a server that does not run mptcp doctor" },
+    { name: "pcap", value: "FILE", summary: "Write the packets to FILE, for Wireshark" },
     CONNECT_TIMEOUT,
     ...FAMILY_OPTIONS,
     NETNS,
   ],
   statuses: { 0: "nothing is wrong", [FOUND]: "a cause was found" },
   examples: [
-    { line: "doctor --listen", summary: "At the server" },
-    { line: "doctor 192.0.2.1", summary: "At the client" },
-    { line: "doctor www.example.com:443", summary: "With a server of another kind" },
+    { line: "doctor --listen", summary: "On the server" },
+    { line: "doctor 192.0.2.1", summary: "On the client" },
+    { line: "doctor www.example.com:443", summary: "Examine any other server" },
   ],
   run: (args, terminal) => run(readDoctorOptions(args), terminal),
 };

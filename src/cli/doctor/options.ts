@@ -49,6 +49,6 @@ export function readDoctorOptions(args: Arguments): DoctorOptions {
 
 function readListen(text: string): ListenMptcpOptions {
   const { hostname, port = DOCTOR_PORT, lastPort = port, mptcp } = parseOperand(text);
-  if (lastPort !== port) throw new UsageError(`"${text}" has several ports: one is needed`);
+  if (lastPort !== port) throw new UsageError(`"${text}" names several ports: only one is allowed`);
   return { hostname: hostname || "::", port, mptcp };
 }

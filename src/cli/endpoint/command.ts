@@ -14,7 +14,7 @@ import { tableLines } from "../ui/table.ts";
 import type { Terminal } from "../ui/terminal.ts";
 import { FLAGS, readAddOptions, readChangeOptions, readRemoveOptions } from "./options.ts";
 
-const PRIVILEGE = { 1: "the kernel refuses it, or CAP_NET_ADMIN is missing" } as const;
+const PRIVILEGE = { 1: "the kernel refused it, or CAP_NET_ADMIN is missing" } as const;
 
 const COLUMNS = [
   { heading: "ID", right: true },
@@ -27,9 +27,9 @@ const COLUMNS = [
 const list: Command = {
   name: "list",
   summary: "List the endpoints",
-  details: "--json gives an array of {id, address, port, device, signal, subflow, backup, ...}.",
+  details: "--json prints an array of {id, address, port, device, signal, subflow, backup, ...}.",
   options: [NETNS],
-  examples: [{ line: "endpoint list", summary: "What the path manager uses" }],
+  examples: [{ line: "endpoint list", summary: "List the addresses that the path manager uses" }],
   run: (args, terminal) => {
     const options = readNetnsOptions(args);
     return withPaths(options, (paths) => show(paths.endpoints(), options.json, terminal));
@@ -38,16 +38,16 @@ const list: Command = {
 
 const add: Command = {
   name: "add",
-  summary: "Add an endpoint, and show it as the kernel has it",
+  summary: "Add an endpoint, and print the result",
   operands: "ADDRESS",
   count: { min: 1, max: 1 },
   details:
-    "Existing connections use it too. Without --signal, --subflow, --fullmesh or --laminar it does nothing.",
+    "Existing connections use it too. An endpoint needs --signal, --subflow, --fullmesh or --laminar to have an effect.",
   options: [
     ...FLAGS,
-    { name: "id", value: "ID", summary: "1 to 255 (default: the next that is free)" },
-    { name: "port", value: "PORT", summary: "With --signal: where to take subflows" },
-    { name: "dev", value: "DEVICE", summary: "The interface that its subflows go out by" },
+    { name: "id", value: "ID", summary: "Its id, 1 to 255 (default: the next free one)" },
+    { name: "port", value: "PORT", summary: "With --signal: the port that accepts subflows" },
+    { name: "dev", value: "DEVICE", summary: "The interface that its subflows use" },
     NETNS,
   ],
   statuses: PRIVILEGE,
@@ -67,24 +67,25 @@ const add: Command = {
 
 /** Flags without which the path manager has no use for an endpoint. */
 const ROLES = ["signal", "subflow", "fullmesh", "laminar"] as const;
-const NO_ROLE = "This endpoint does nothing: add it with --subflow to open subflows from it, or " +
+const NO_ROLE = "This endpoint has no effect. Add it with --subflow to open subflows from it, or " +
   "with --signal to announce it to peers.";
 
 const change: Command = {
   name: "change",
-  summary: "Change flags of an endpoint, and show it as the kernel has it",
+  summary: "Change the flags of an endpoint, and print the result",
   operands: "ID|ADDRESS",
   count: { min: 1, max: 1 },
-  details: "Existing connections follow. Other flags need a new endpoint.",
+  details:
+    "This affects existing connections too. To change other flags, remove and re-add the endpoint.",
   options: [
     { name: "backup", summary: "Use its subflows only while no other path works" },
     { name: "no-backup", summary: "Use them at all times" },
     { name: "fullmesh", summary: "Open subflows from it to every address of the peer" },
-    { name: "no-fullmesh", summary: "Open one to the first address alone" },
+    { name: "no-fullmesh", summary: "Open one to the first address only" },
     NETNS,
   ],
   statuses: PRIVILEGE,
-  examples: [{ line: "endpoint change 1 --backup", summary: "Spare a path" }],
+  examples: [{ line: "endpoint change 1 --backup", summary: "Use a path only as a backup" }],
   run: (args, terminal) => {
     const { which, flags, json, netns } = readChangeOptions(args);
     return withPaths({ netns }, (paths) => {
@@ -98,11 +99,10 @@ const remove: Command = {
   summary: "Remove endpoints",
   operands: "ID|ADDRESS...",
   count: { min: 1, max: 255 },
-  details:
-    "The subflows from them are closed. --json gives the endpoints that were removed, as list does.",
+  details: "Their subflows are closed. --json prints the removed endpoints, in the format of list.",
   options: [NETNS],
   statuses: PRIVILEGE,
-  examples: [{ line: "endpoint remove 1 192.0.2.2", summary: "Remove two" }],
+  examples: [{ line: "endpoint remove 1 192.0.2.2", summary: "Remove two endpoints" }],
   run: (args, terminal) => {
     const { which, json, netns } = readRemoveOptions(args);
     return withPaths({ netns }, (paths) => {
@@ -119,10 +119,10 @@ const remove: Command = {
 const flush: Command = {
   name: "flush",
   summary: "Remove all endpoints",
-  details: "--json gives the endpoints that were removed, as list does.",
+  details: "--json prints the removed endpoints, in the format of list.",
   options: [NETNS],
   statuses: PRIVILEGE,
-  examples: [{ line: "endpoint flush", summary: "Keep connections to one path" }],
+  examples: [{ line: "endpoint flush", summary: "Go back to one path per connection" }],
   run: (args, terminal) => {
     const { json, netns } = readNetnsOptions(args);
     return withPaths({ netns }, (paths) => {

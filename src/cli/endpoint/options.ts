@@ -62,7 +62,9 @@ const PORTS = { min: 1, max: 65535 } as const;
 /** Reads the command line of `endpoint change`. */
 export function readChangeOptions(args: Arguments): ChangeEndpointOptions {
   const flags = { ...switchOf(args, "backup"), ...switchOf(args, "fullmesh") };
-  if (Object.keys(flags).length === 0) throw new UsageError("expected a flag to change");
+  if (Object.keys(flags).length === 0) {
+    throw new UsageError("expected a flag to change, such as --backup");
+  }
   return { ...readNetnsOptions(args), which: endpointName(args.operands[0]!), flags };
 }
 

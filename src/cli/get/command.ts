@@ -25,101 +25,126 @@ export const get: Command = withPolicy({
   operands: "URL",
   count: { min: 1, max: 1 },
   details:
-    `The options are curl's. The body goes to standard output, or to a file, all else to standard
-error. A file has its name once it is whole; until then it is FILE.part, from which -C - goes on if
-the file on the server is still the same. With -o the bar shows the rate of every path, and the
-loss of a path is reported.
+    `Options have the same names and meanings as in curl. The response body is written to standard
+output or to a file; everything else goes to standard error. With -o or -O on a terminal, a progress
+bar shows the rate of every path, and lost paths are reported.
 
-A FILE that exists gets its new content once all of it has come, and keeps its mode and its links;
-a device or a pipe is written to directly. -C - goes on only with the same version of a file, by the
-server's ETag or Last-Modified: anything else fails and leaves what there is.
+A download is written to FILE.part and moved to FILE when it is complete. An existing FILE keeps its
+old content until then, and keeps its mode and hard links. Devices and pipes are written to directly.
 
-What comes is verified by the digest that the server gives (Repr-Digest, Content-Digest, Content-MD5)
-or --checksum. A warning tells when the kernel saw contradicting data in the time of the transfer
-(MPTcpExtDSSNotMatching): Linux can then have delivered wrong bytes.
+-C - resumes a download from FILE.part, provided that the file on the server has not changed. The
+ETag or Last-Modified header must prove that; otherwise the command fails and keeps FILE.part.
 
-A certificate that the system does not trust can be trusted by --cacert; there is no -k.`,
+The body is verified against --checksum and against the digest that the server sends (Repr-Digest,
+Content-Digest or Content-MD5). A warning is printed if the kernel counted contradicting data during
+the transfer (MPTcpExtDSSNotMatching), because Linux may then have delivered wrong bytes.
+
+To trust a certificate that the system does not trust, use --cacert; there is no -k.`,
   options: [
     {
       name: "output",
       short: "o",
       value: "FILE",
-      summary: 'Write to a file; "-" for standard output',
+      summary: 'Write to FILE instead of standard output; "-" for standard output',
     },
     {
       name: "remote-name",
       short: "O",
-      summary: "Write to a file of the name that the URL ends with",
+      summary: "Write to a file named like the last part of the URL",
     },
     {
       name: "continue-at",
       short: "C",
       value: "-",
       choices: ["-"],
-      summary: "Go on with FILE.part",
+      summary: "Resume a download from FILE.part",
     },
-    { name: "verbose", short: "v", summary: "Report the connection, the request and the response" },
-    { name: "include", short: "i", summary: "Put the head of the answer before the body" },
-    { name: "head", short: "I", summary: "Ask for the head alone" },
-    { name: "request", short: "X", value: "METHOD", summary: "The method" },
+    {
+      name: "verbose",
+      short: "v",
+      summary: "Print the connection, the request and the response headers",
+    },
+    { name: "include", short: "i", summary: "Print the response headers before the body" },
+    { name: "head", short: "I", summary: "Fetch the headers only (HEAD)" },
+    { name: "request", short: "X", value: "METHOD", summary: "Use this request method" },
     {
       name: "data",
       short: "d",
       value: "DATA",
       many: true,
-      summary: "Send this, or @FILE, by POST; several are joined by &",
+      summary: "Send DATA, or the content of @FILE, with POST; repeated values are joined with &",
     },
     {
       name: "data-binary",
       value: "DATA",
       many: true,
-      summary: "As --data, with the line ends of a file kept",
+      summary: "Like --data, but keep the line breaks of a file",
     },
     {
       name: "header",
       short: "H",
       value: "LINE",
       many: true,
-      summary: 'Send a header "Name: value"',
+      summary: 'Send this header, written as "Name: value"',
     },
     { name: "location", short: "L", summary: "Follow redirects, at most 20" },
     { name: "silent", short: "s", summary: "Print no progress and no errors" },
-    { name: "show-error", short: "S", summary: "Print errors, with --silent" },
+    { name: "show-error", short: "S", summary: "With --silent, still print errors" },
     {
       name: "fail",
       short: "f",
-      summary: "Fail, with status 22, where the answer's is 400 or more",
+      summary: "Fail with exit status 22 if the HTTP status is 400 or higher",
     },
-    { name: "max-time", short: "m", value: "SECONDS", summary: "Give up after that time" },
+    { name: "max-time", short: "m", value: "SECONDS", summary: "Give up after this many seconds" },
     CONNECT_TIMEOUT,
-    { name: "user", short: "u", value: "NAME:PASSWORD", summary: "Log in (Basic)" },
-    { name: "range", short: "r", value: "RANGE", summary: "Ask for these bytes, as 0-499 or -500" },
+    {
+      name: "user",
+      short: "u",
+      value: "NAME:PASSWORD",
+      summary: "Authenticate with this user (Basic)",
+    },
+    {
+      name: "range",
+      short: "r",
+      value: "RANGE",
+      summary: "Fetch only these bytes, such as 0-499 or -500",
+    },
     {
       name: "retry",
       value: "COUNT",
-      summary:
-        "Try again when that may help: after 408, 429 and 5xx, time-outs and broken connections",
+      summary: "Retry after transient errors: status 408, 429 or 5xx, timeouts, broken connections",
     },
     {
       name: "checksum",
       value: "ALGORITHM=VALUE",
-      summary: "Fail, with status 111, unless the body has this digest, as sha-256=2c26b4...",
+      summary:
+        "Fail with exit status 111 unless the body has this digest, such as sha-256=2c26b4...",
     },
-    { name: "compressed", summary: "Ask for a compressed answer, and unpack it" },
+    { name: "compressed", summary: "Request a compressed response, and decompress it" },
     ...FAMILY_OPTIONS,
     ...MODE_OPTIONS,
-    { name: "cacert", value: "FILE", summary: "Trust these authorities too (PEM)" },
+    {
+      name: "cacert",
+      value: "FILE",
+      summary: "Also trust the certificate authorities in FILE (PEM)",
+    },
   ],
   examples: [
-    { line: "get -O https://example.org/image.iso", summary: "Fetch a file" },
-    { line: "get -C - -O https://example.org/image.iso", summary: "Go on with it" },
-    { line: "get -v example.org", summary: "Is MPTCP used, and if not, why" },
-    { line: "get --require-mptcp -fsS http://10.0.0.1/", summary: "For scripts" },
+    { line: "get -O https://example.org/image.iso", summary: "Download a file" },
+    { line: "get -C - -O https://example.org/image.iso", summary: "Resume the download" },
+    { line: "get -v example.org", summary: "See whether MPTCP is used, and if not, why" },
+    {
+      line: "get --require-mptcp -fsS http://10.0.0.1/",
+      summary: "Fail in a script unless MPTCP is used",
+    },
     {
       line: "get --retry 5 -C - -O --checksum sha-256=2c26b4... https://example.org/image.iso",
-      summary: "Go on after a broken connection, and verify",
+      summary: "Resume after broken connections, and verify",
     },
-    { line: "get --json -o /dev/null example.org", summary: "The figures of a transfer" },
+    {
+      line: "get --json -o /dev/null example.org",
+      summary: "Print the figures of a transfer as JSON",
+    },
   ],
   statuses: STATUSES,
   run: (args, terminal) => runGet(readGetOptions(args), terminal),
@@ -139,7 +164,9 @@ async function fetchUrl(options: GetOptions, terminal: Terminal): Promise<number
   await using client = createMptcpClient(clientOptions(options));
   const late = new AbortController();
   const timer = maxTime === undefined ? undefined : setTimeout(() => {
-    late.abort(new StatusError(28, `${shownUrl(request.url)}: not done after ${maxTime} s`));
+    late.abort(
+      new StatusError(28, `${shownUrl(request.url)}: not complete after ${maxTime} s (--max-time)`),
+    );
   }, maxTime * 1000);
   const signal = AbortSignal.any([terminal.signal, late.signal]);
   try {

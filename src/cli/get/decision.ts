@@ -62,11 +62,13 @@ export function decide(answer: AnswerHead, range: string | null, part: Part | nu
   const { status } = answer;
   if (range === null) {
     return status === 206
-      ? rangeError("the server sent a part of the file, and all of it was asked for")
+      ? rangeError("the server sent part of the file, but all of it was requested")
       : ALL;
   }
-  if (status === 200) return rangeError("the server does not support ranges: it sent all");
-  if (status === 416) return rangeError(`the server has no such range (${range})`);
+  if (status === 200) {
+    return rangeError("the server does not support ranges: it sent the whole file");
+  }
+  if (status === 416) return rangeError(`the range ${range} is outside the file on the server`);
   return status === 206 ? decideRange(answer, range) : ALL;
 }
 
@@ -87,7 +89,7 @@ function decideRange({ headers }: AnswerHead, range: string): Decision {
     (first === ""
       ? sent.total === null || sent.last === sent.total - 1
       : sent.first === Number(first) && (last === "" || sent.last <= Number(last)));
-  if (!isRight) return rangeError(`the server sent ${shown(headers)} in the place of ${range}`);
+  if (!isRight) return rangeError(`the server sent ${shown(headers)} instead of ${range}`);
   return { action: "write", offset: 0, length: sent.last - sent.first + 1, whole: true };
 }
 
@@ -105,7 +107,7 @@ function decideRestOf(headers: Headers, part: Part): Decision {
   const sent = readContentRange(headers);
   if (sent === null || sent.first !== part.size) {
     return rangeError(
-      `the server sent ${shown(headers)} in the place of the bytes from ${part.size}`,
+      `the server sent ${shown(headers)} instead of the bytes from ${part.size} on`,
     );
   }
   const other = otherVersion(headers, part, sent.total);
@@ -123,10 +125,14 @@ function decideRestOf(headers: Headers, part: Part): Decision {
 function decideNoRest(headers: Headers, part: Part): Decision {
   const size = /^bytes \*\/(\d+)$/.exec(headers.get("content-range") ?? "")?.[1];
   if (size === undefined) {
-    return rangeError("the server does not send the rest, and does not say how long the file is");
+    return rangeError(
+      "the server refused the rest of the file, and did not send the length of the file",
+    );
   }
   if (Number(size) !== part.size) {
-    return rangeError(`the file on the server has ${size} bytes, and ${part.size} are here`);
+    return rangeError(
+      `the file on the server has ${size} bytes, but the partial file has ${part.size}`,
+    );
   }
   const other = contradiction(headers, part, Number(size));
   return other === null ? { action: "complete" } : rangeError(other);
@@ -141,7 +147,7 @@ function otherVersion(headers: Headers, part: Part, total: number | null): strin
     (part.modified !== null && modified !== null) ||
     // Behind a condition on the time (If-Range) a server leaves the time out.
     (part.etag === null && part.modified !== null && part.length !== null && part.length === total);
-  return isKnown ? null : "the server does not say which version of the file it sent the rest of";
+  return isKnown ? null : "the response has no ETag or Last-Modified that matches the partial file";
 }
 
 /** What shows that the file has changed; `null` for nothing. */
@@ -174,7 +180,7 @@ function readContentRange(headers: Headers): ContentRange | null {
 
 function shown(headers: Headers): string {
   const value = headers.get("content-range");
-  return value === null ? "a part that it does not name" : `"${value}"`;
+  return value === null ? "a range without Content-Range" : `"${value}"`;
 }
 
 /** How a body is encoded; `null` if it is not. */

@@ -21,11 +21,11 @@ export class Mismatches {
 
   /** What to tell about them. */
   warning(digests: readonly CheckedDigest[]): string {
-    const seen = "the kernel saw data of a path that contradicts what came before " +
+    const seen = "the kernel received data on one path that contradicts data received before " +
       "(MPTcpExtDSSNotMatching)";
     return digests.length > 0
-      ? `${seen}. The digest is right: this transfer is sound.`
-      : `${seen}: what came may be wrong. Compare a digest, or use --checksum.`;
+      ? `${seen}. The digest matches, so this transfer is intact.`
+      : `${seen}. The body may be wrong: verify it with --checksum.`;
   }
 }
 

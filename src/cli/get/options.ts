@@ -66,16 +66,18 @@ export function readGetOptions(args: Arguments): GetOptions {
   const [head, include, resume] = [args.has("head"), args.has("include"), args.has("continue-at")];
   const common = readCommonOptions(args);
   if (common.json && path === null && !head) {
-    throw new UsageError("--json prints on standard output, where the body goes: add -o FILE");
+    throw new UsageError("--json prints on standard output, and so does the body: add -o FILE");
   }
   if (resume && (path === null || include)) {
-    throw new UsageError("--continue-at needs a file to go on with: add -o FILE or -O");
+    throw new UsageError("--continue-at needs a file to resume: add -o FILE or -O");
   }
   const request = readRequest(args);
   // Deno unpacks by what was asked for.
   const unpack = request.headers.get("accept-encoding") !== "identity";
   if (resume && unpack) {
-    throw new UsageError("--continue-at goes on with the bytes of a file, not compressed ones");
+    throw new UsageError(
+      "--continue-at cannot resume a compressed response: leave --compressed out",
+    );
   }
   const family = readFamily(args);
   checkFamily(request.url.hostname, family);
@@ -119,7 +121,7 @@ function readOutput(args: Arguments): string | null {
   if (path !== undefined) throw new UsageError("--output and --remote-name exclude each other");
   const name = /([^/?#]*)([?#].*)?$/.exec(args.operands[0]!.replace(/^[^:/]+:\/\/[^/]*/, ""))![1]!;
   if (name === "" || /^\.{1,2}$/.test(name)) {
-    throw new UsageError(`"${args.operands[0]}" ends with no name for a file: use -o FILE`);
+    throw new UsageError(`"${args.operands[0]}" does not end with a file name: use -o FILE`);
   }
   return name;
 }
@@ -130,8 +132,8 @@ function readAuthorities(file: string | undefined): string[] {
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
-    throw new StatusError(77, `--cacert: ${file} cannot be read: ${(error as Error).message}`);
+    throw new StatusError(77, `--cacert: cannot read ${file}: ${(error as Error).message}`);
   }
   if (text.includes("-----BEGIN CERTIFICATE-----")) return [text];
-  throw new StatusError(77, `--cacert: there is no certificate (PEM) in ${file}`);
+  throw new StatusError(77, `--cacert: ${file} contains no certificate in PEM format`);
 }

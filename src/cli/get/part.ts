@@ -75,7 +75,7 @@ export interface Place {
 /** Finds out what a path is: a new name, a file, or something else. */
 export function placeOf(path: string): Place {
   const [link, stats] = [statsOf(path, lstatSync), statsOf(path, statSync)];
-  if (stats?.isDirectory()) throw new StatusError(23, `${path} is a folder`);
+  if (stats?.isDirectory()) throw new StatusError(23, `${path} is a directory`);
   const exists = link !== undefined;
   // Devices, pipes, links to nothing, and descriptors such as /dev/stdout.
   const isSpecial = exists && (!stats?.isFile() || /^\/(dev|proc)\//.test(path));

@@ -45,9 +45,9 @@ export class PathWatch {
       const next = present.has(key) ? "silent" : "gone";
       if (path.state === next || path.bytes < this.#total * SHARE) continue;
       path.state = next;
-      const how = next === "gone" ? "lost" : `carries nothing since ${SILENCE / 1000} s`;
+      const how = next === "gone" ? "lost" : `has carried nothing for ${SILENCE / 1000} s`;
       const others = [...new Set(grown.map(pathText))].join(", ");
-      said.push(`path ${path.text} ${how}, going on over ${others}`);
+      said.push(`path ${path.text} ${how}, continuing over ${others}`);
     }
     return said;
   }
@@ -74,8 +74,8 @@ export class PathWatch {
     this.#isSilent = true;
     return [
       count === 0
-        ? "every path is lost, waiting for a new one"
-        : `nothing comes over ${count === 1 ? "the path" : "any path"}, waiting`,
+        ? "all paths are lost, waiting for a new one"
+        : `nothing arrives over ${count === 1 ? "the path" : "any path"}, waiting`,
     ];
   }
 }

@@ -23,10 +23,10 @@ export function readRequest(args: Arguments): GetRequest {
   const method = args.text("request") ??
     (args.has("head") ? "HEAD" : body === null ? "GET" : "POST");
   if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(method)) {
-    throw new UsageError(`--request takes a method, as PUT, not "${method}"`);
+    throw new UsageError(`--request takes a method such as PUT, not "${method}"`);
   }
   if (body !== null && /^(GET|HEAD)$/i.test(method)) {
-    throw new UsageError(`${method} has no body: --data goes with POST, PUT and others`);
+    throw new UsageError(`${method} has no body: use --data with POST, PUT or another method`);
   }
   const url = readUrl(args.operands[0]!);
   const headers = readHeaders(args, url, body !== null);
@@ -40,7 +40,7 @@ function readUrl(text: string): URL {
   if (!URL.canParse(full)) throw new StatusError(3, `"${text}" is not a URL`);
   const url = new URL(full);
   if (url.protocol === "http:" || url.protocol === "https:") return url;
-  throw new StatusError(3, `"${text}": only http:// and https:// can be fetched`);
+  throw new StatusError(3, `"${text}": only http:// and https:// URLs are supported`);
 }
 
 const ENCODINGS = "gzip, deflate, br";
@@ -98,7 +98,7 @@ function addHeader(headers: Headers, line: string, given: Set<string>): void {
     else headers.set(name, value!);
     given.add(name.toLowerCase());
   } catch {
-    throw new UsageError(`--header: "${line}" has a character that headers cannot have`);
+    throw new UsageError(`--header: "${line}" has a character that is not allowed in headers`);
   }
 }
 
@@ -127,6 +127,6 @@ function readData(name: string): Buffer {
   try {
     return readFileSync(name === "-" ? "/dev/stdin" : name);
   } catch (error) {
-    throw new StatusError(26, `--data: ${name} cannot be read: ${(error as Error).message}`);
+    throw new StatusError(26, `--data: cannot read ${name}: ${(error as Error).message}`);
   }
 }

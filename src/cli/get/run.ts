@@ -124,7 +124,7 @@ export class Run {
       ? { action: "write", offset: 0, length: null, whole: true } as const
       : decide(response, range, part);
     if (decision.action === "fail") {
-      const kept = part === null ? "" : `. What there is stays: ${part.size} bytes`;
+      const kept = part === null ? "" : `. The partial file is kept (${part.size} bytes)`;
       await refuse(decision.status, `${decision.why}${kept}`);
     }
     return decision;
@@ -140,7 +140,7 @@ export class Run {
       ? decision
       : { action: "write", offset: this.#part!.size, length: 0, whole: true };
     if (this.#part !== null && writing.offset === 0) {
-      this.#say("the server does not go on with what there is: from the beginning");
+      this.#say("the server did not resume the download: starting from the beginning");
     }
     const sink = await this.#openSink(response, writing.offset);
     const check = this.#digestCheck(answer);
@@ -194,7 +194,7 @@ export class Run {
     if (whole) return progress.bytes;
     throw new StatusError(
       18,
-      `${answer.url.host}: the server sent only a part of the rest: ${progress.bytes} bytes`,
+      `${answer.url.host}: the server sent only part of the rest: ${progress.bytes} bytes`,
     );
   }
 
@@ -233,7 +233,7 @@ async function wrongDigest(
   const place = await sink.reject();
   return new StatusError(
     WRONG_DIGEST,
-    `${url.host}: what came is wrong: its ${algorithm} is ${hexOf(found)}, not ${hexOf(value)} ` +
+    `${url.host}: the body is wrong: its ${algorithm} is ${hexOf(found)}, not ${hexOf(value)} ` +
       `(${source})${place === null ? "" : `. ${place}`}`,
   );
 }

@@ -40,7 +40,7 @@ export class OutputSink implements Sink {
     if (!this.#isChecked && bytes.includes(0)) {
       throw new StatusError(
         23,
-        "this is no text, and could upset the terminal: add -o FILE, or -o - to have it all the same",
+        "the body is binary and could garble the terminal: add -o FILE, or -o - to print it anyway",
       );
     }
     this.#isChecked = true;
@@ -183,14 +183,14 @@ export class FileSink implements Sink {
       await removeVersion(partPath);
       return null;
     }
-    const kept = `${formatBytes(this.#size)} are kept in ${partPath}`;
+    const kept = `${formatBytes(this.#size)} kept in ${partPath}`;
     if (this.#version === null) return kept;
     const { modified } = this.#version;
     if (modified !== null) {
       const time = new Date(modified);
       await utimes(partPath, time, time).catch(() => {});
     }
-    return `${kept}: the same command with -C - goes on from there`;
+    return `${kept}: add -C - to the same command to resume`;
   }
 
   async reject(): Promise<string | null> {
@@ -202,7 +202,7 @@ export class FileSink implements Sink {
     const place = `${this.#path}.wrong`;
     const isMoved = await rename(partPath, place).then(() => true, () => false);
     if (!isMoved) await rm(partPath, { force: true }).catch(() => {});
-    return isMoved ? `What came is in ${place}` : null;
+    return isMoved ? `The wrong file is in ${place}` : null;
   }
 }
 
@@ -243,16 +243,16 @@ async function openFileItself(path: string): Promise<Opened> {
 function writeFailure(path: string, error: unknown): StatusError {
   const { code, message } = error as Error & { code?: string };
   const why = WHY[code ?? ""] ?? message;
-  return new StatusError(23, `${path} cannot be written: ${why}`, { cause: error });
+  return new StatusError(23, `cannot write ${path}: ${why}`, { cause: error });
 }
 
 const WHY: Readonly<Record<string, string>> = {
-  ENOSPC: "no space is left there",
+  ENOSPC: "no space left on the device",
   EACCES: "permission denied",
   EPERM: "not permitted",
   EROFS: "the file system is read-only",
-  ENOENT: "there is no such folder",
-  ENOTDIR: "there is no such folder",
-  EDQUOT: "the quota is exhausted",
-  EFBIG: "the file would be too large",
+  ENOENT: "no such directory",
+  ENOTDIR: "no such directory",
+  EDQUOT: "the disk quota is exceeded",
+  EFBIG: "the file system does not allow a file this large",
 };

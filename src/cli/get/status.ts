@@ -7,32 +7,32 @@
 import { MptcpError } from "../../error.ts";
 import { StatusError } from "../ui/status_error.ts";
 
-/** What curl has no number for: MPTCP is required but unavailable. */
+/** MPTCP is required but unavailable. curl has no number for it. */
 export const NOT_MPTCP = 110;
 
-/** What curl has no number for: the digest of what came is another than it should be. */
+/** The body has a wrong digest. curl has no number for it. */
 export const WRONG_DIGEST = 111;
 
 /** The statuses for the help. */
 export const STATUSES: Readonly<Record<number, string>> = {
-  3: "the URL is none of HTTP",
-  6: "the server's name is not known",
-  7: "the server cannot be connected to",
-  8: "what the server says is not HTTP",
-  18: "less came than was to come",
-  22: "with --fail or -C -: the answer's status is 400 or more",
-  23: "what came cannot be written",
-  26: "what is to be sent cannot be read",
-  28: "it took longer than --max-time or --connect-timeout",
-  33: "the server sent another part than the one asked for, or of another version",
-  35: "TLS failed",
+  3: "the URL is malformed, or not HTTP or HTTPS",
+  6: "the host name could not be resolved",
+  7: "could not connect to the server",
+  8: "the response is not valid HTTP",
+  18: "the response ended early",
+  22: "with --fail or -C -: the HTTP status is 400 or higher",
+  23: "the output could not be written",
+  26: "the file to send could not be read",
+  28: "--max-time or --connect-timeout was exceeded",
+  33: "the server sent a different range than requested, or a different version of the file",
+  35: "the TLS handshake failed",
   47: "too many redirects",
-  52: "the server closed the connection without an answer",
-  56: "the connection broke before an answer",
+  52: "the server closed the connection without a response",
+  56: "the connection broke before the response",
   60: "the server's certificate is not trusted",
-  77: "the file of --cacert cannot be used",
-  [NOT_MPTCP]: "with --mptcp require or require-peer: the connection is TCP",
-  [WRONG_DIGEST]: "what came has another digest than --checksum or the server says",
+  77: "the file given with --cacert could not be used",
+  [NOT_MPTCP]: "with --mptcp require or require-peer: the connection would be TCP",
+  [WRONG_DIGEST]: "the body does not match --checksum or the digest that the server sent",
 };
 
 const NAME_CODES = /^(ENOTFOUND|ENODATA|EAI_)/;
@@ -48,7 +48,7 @@ const WORDS: readonly (readonly [pattern: RegExp, status: number])[] = [
   [/blocked/i, 7],
 ];
 
-/** What was said in vain about a request: an error with curl's status. */
+/** Turns an error of a request into one with curl's status. */
 export function requestFailure(error: unknown, url: URL): StatusError {
   if (error instanceof StatusError) return error;
   // `fetch` has it as the cause of its TypeError.
@@ -62,10 +62,10 @@ export function requestFailure(error: unknown, url: URL): StatusError {
 }
 
 const HINTS: Readonly<Record<number, string>> = {
-  8: "what the server says is not HTTP",
+  8: "the response is not valid HTTP",
   47: "too many redirects",
-  52: "the server closed the connection without an answer",
-  56: "the server broke the connection off before an answer",
+  52: "the server closed the connection without a response",
+  56: "the server reset the connection before the response",
 };
 
 function statusOf({ code, syscall }: MptcpError): number {
@@ -75,7 +75,7 @@ function statusOf({ code, syscall }: MptcpError): number {
   return code === "ECONNRESET" && syscall !== "connect" ? 56 : 7;
 }
 
-/** The runtimes' messages without what is said of the request already, or is about their own API. */
+/** The runtime's message, without the URL and hints about the runtime's own API. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { cause } = error;

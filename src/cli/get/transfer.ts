@@ -141,7 +141,9 @@ export async function carryBody(
     signal.removeEventListener("abort", stop);
   }
   if (length !== null && count < length) throw failure("the connection ended");
-  if (expected !== null && count > expected) throw failure("the server sent too much");
+  if (expected !== null && count > expected) {
+    throw failure("the server sent more than it announced");
+  }
   // Without a length the end of the connection is that of the body, and Bun's fetch does not learn
   // that it was a reset.
   const isOpenEnded = length === null && !response.headers.has("transfer-encoding");

@@ -107,7 +107,7 @@ export function summary(
 
 function protocolText(protocol: MptcpClientConnection["protocol"]): string {
   return protocol === "unknown"
-    ? "MPTCP or TCP, which this kernel cannot tell"
+    ? "MPTCP or TCP (this kernel does not report which)"
     : protocol.toUpperCase();
 }
 

@@ -17,20 +17,28 @@ import { readSetLimitsOptions, type SetLimitsOptions } from "./options.ts";
 
 const set: Command = {
   name: "set",
-  summary: "Set limits, and show them as the kernel has them",
-  details: "What is left out stays. The largest value depends on the kernel: 8 on Linux 6.18.",
+  summary: "Set limits, and print the result",
+  details:
+    "A limit that you leave out is not changed. The maximum depends on the kernel: 8 on Linux 6.18.",
   options: [
-    { name: "subflows", value: "COUNT", summary: "Subflows in addition to the first" },
+    {
+      name: "subflows",
+      value: "COUNT",
+      summary: "Subflows per connection, in addition to the first",
+    },
     {
       name: "add-addr-accepted",
       value: "COUNT",
-      summary: "Addresses announced by the peer that are used",
+      summary: "How many addresses announced by the peer are used",
     },
     NETNS,
   ],
-  statuses: { 1: "the kernel refuses it, or CAP_NET_ADMIN is missing" },
+  statuses: { 1: "the kernel refused it, or CAP_NET_ADMIN is missing" },
   examples: [
-    { line: "limits set --subflows 4 --add-addr-accepted 4", summary: "Use what servers announce" },
+    {
+      line: "limits set --subflows 4 --add-addr-accepted 4",
+      summary: "Allow 4 more subflows, and use 4 announced addresses",
+    },
   ],
   run: (args, terminal) => {
     const options = readSetLimitsOptions(args);
@@ -42,10 +50,10 @@ const set: Command = {
 export const limits: Command = {
   name: "limits",
   summary: "Show or set how many paths a connection can have",
-  details: `The limits are for each connection of a network namespace. Showing them needs no
-privilege; setting them needs CAP_NET_ADMIN. --json gives {subflows, addAddrAccepted}.`,
+  details: `The limits apply to each connection in the network namespace. Showing them needs no
+privilege; setting them needs CAP_NET_ADMIN. --json prints {subflows, addAddrAccepted}.`,
   options: [NETNS],
-  examples: [{ line: "limits", summary: "Show them" }],
+  examples: [{ line: "limits", summary: "Show the limits" }],
   commands: [set],
   run: (args, terminal) => {
     const options = readNetnsOptions(args);

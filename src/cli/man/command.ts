@@ -21,9 +21,9 @@ export function manOf(program: () => Command): Command {
     count: { min: 0, max: 3 },
     details: `Prints the manual page of the program or of a command, for man(1).
 
---json gives {"name", "page"}.`,
+--json prints {"name", "page"}.`,
     examples: [
-      { line: "man | man -l -", summary: "Read the page of mptcp" },
+      { line: "man | man -l -", summary: "Read the manual page of mptcp" },
       {
         line: "man get > ~/.local/share/man/man1/mptcp-get.1",
         summary: "Install a page, for `man mptcp get`",
@@ -37,7 +37,7 @@ function print(program: Command, { names, json }: ManOptions, terminal: Terminal
   const path = [program];
   for (const word of names) {
     const next = path.at(-1)!.commands?.find(({ name }) => name === word);
-    if (next === undefined) throw new UsageError(`there is no command "${names.join(" ")}"`);
+    if (next === undefined) throw new UsageError(`unknown command "${names.join(" ")}"`);
     path.push(next);
   }
   const page = manPage(path, VERSION);

@@ -18,20 +18,20 @@ import { serveLivePage } from "./web/server.ts";
 /** The command. */
 export const monitor: Command = {
   name: "monitor",
-  summary: "Watch connections and subflows, of all processes",
+  summary: "Watch the MPTCP connections and subflows of all processes",
   details:
-    `On a terminal: a table of the connections and their subflows with what goes over each, and the
-last events. q or Ctrl-C ends it. Events need CAP_NET_ADMIN; so do subflows before Linux 6.15.
+    `On a terminal, it shows a table of connections and subflows with the rate of each, and the most
+recent events. Press q or Ctrl-C to quit. Events need CAP_NET_ADMIN; before Linux 6.15, subflows do too.
 
-Elsewhere, or with --lines: a line for each event from now on. --json gives events as objects, as
-the path manager of the library does, with a "time".
+If standard output is not a terminal, or with --lines, it prints a line for each new event. --json
+prints the event objects of the library's path manager, each with a "time".
 
 --web serves a live page for browsers: the paths of each connection as moving bands, fallbacks
-with their reasons, and events. It listens on 127.0.0.1:8420 unless ADDRESS says otherwise; on an
-address that others can reach, the page asks for a token, which is in the address that is printed.
+with their reasons, and events. It listens on 127.0.0.1:8420 by default. On an address that other
+machines can reach, the page requires a token, which is part of the printed URL.
 
---metrics serves /metrics for Prometheus, on 127.0.0.1:9584 unless ADDRESS says otherwise: sums per
-interface, endpoint and role, fallbacks by reason, and the kernel's counters.`,
+--metrics serves /metrics for Prometheus, on 127.0.0.1:9584 by default: sums per interface, endpoint
+and role, fallbacks by reason, and the kernel's counters.`,
   operands: "[ADDRESS]",
   count: { min: 0, max: 1 },
   options: [
@@ -40,14 +40,14 @@ interface, endpoint and role, fallbacks by reason, and the kernel's counters.`,
     {
       name: "connections",
       value: "COUNT",
-      summary: "With --metrics: series for each of the busiest connections, too (default 0)",
+      summary: "With --metrics: also export series for the COUNT busiest connections (default 0)",
     },
-    { name: "lines", summary: "Print events as lines, on a terminal too" },
-    { name: "interval", value: "SECONDS", summary: "How often the table is renewed (default 1)" },
+    { name: "lines", summary: "Print events as lines even on a terminal" },
+    { name: "interval", value: "SECONDS", summary: "How often to refresh the table (default 1)" },
     NETNS,
   ],
   examples: [
-    { line: "monitor", summary: "Watch all connections" },
+    { line: "monitor", summary: "Watch all connections in a table" },
     { line: "monitor --json > events", summary: "Record all events" },
     { line: "monitor --web", summary: "Watch in a browser" },
     { line: "monitor --metrics 0.0.0.0:9584", summary: "Let Prometheus scrape this machine" },

@@ -34,10 +34,10 @@ export function monitorOptions(args: Arguments, terminal: Terminal): MonitorOpti
   const view = viewOf(args, terminal);
   const [address] = args.operands;
   if (address !== undefined && view !== "web" && view !== "metrics") {
-    throw new UsageError("An address is for --web and --metrics");
+    throw new UsageError("ADDRESS can only be used with --web or --metrics");
   }
   if (args.has("connections") && view !== "metrics") {
-    throw new UsageError("--connections is for --metrics");
+    throw new UsageError("--connections can only be used with --metrics");
   }
   const seconds = args.number("interval", { min: 0.1, integer: false }) ?? DEFAULT_SECONDS;
   return {
@@ -62,6 +62,6 @@ export function serverAddress(text: string | undefined, view: "web" | "metrics")
   const usual = { hostname: "127.0.0.1", port: DEFAULT_PORTS[view] };
   if (text === undefined) return usual;
   const { hostname, port, lastPort } = parseOperand(text);
-  if (port !== lastPort) throw new UsageError(`"${text}" has several ports: one is needed`);
+  if (port !== lastPort) throw new UsageError(`"${text}" names several ports: only one is allowed`);
   return { hostname: hostname || usual.hostname, port: port ?? usual.port };
 }

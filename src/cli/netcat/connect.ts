@@ -23,20 +23,21 @@ import type { Terminal } from "../ui/terminal.ts";
 /** The command. */
 export const connect: Command = withPolicy({
   name: "connect",
-  summary: "Send standard input to a server, and print what comes back",
+  summary: "Send standard input to a server, and print what the server sends",
   operands: "ADDRESS",
   count: { min: 1, max: 1 },
   details:
-    `At the end of standard input the sending direction is ended, and what the server still sends
-is printed. The command ends when both directions have; on a terminal, when the server has ended.
+    `At the end of standard input, the sending direction is closed; data from the server is still
+printed. The command ends when both directions are closed. On a terminal, it ends as soon as the
+server closes its direction.
 
 ${TELLING_DETAILS}`,
   options: CONNECT_OPTIONS,
-  statuses: { 1: "the server cannot be reached, or the connection was lost" },
+  statuses: { 1: "the server could not be reached, or the connection was lost" },
   examples: [
     {
       line: "connect -v localhost:8000",
-      summary: "Talk to a server, and see which protocol carries it",
+      summary: "Connect to a server, and see which protocol is used",
     },
     { line: "connect mptcp@10.0.0.2:9000 < file", summary: "Send a file over an MPTCP socket" },
   ],

@@ -32,22 +32,22 @@ export const listen: Command = withPolicy({
   operands: "ADDRESS",
   count: { min: 1, max: 1 },
   details:
-    `ADDRESS may be a port alone, and may have a range of ports: all of them are listened on, or none.
+    `ADDRESS may be just a port, and may name a range of ports. If one of them is unavailable, the
+command fails.
 
-One connection is taken, and the command ends when both its directions have ended. With
---keep-open the next one follows when the client is done; standard input goes to the one that is
-there.
+The command accepts one connection, and ends when both directions are closed. With --keep-open it
+accepts the next connection when a client is done; standard input goes to the current one.
 
 ${DESCRIPTOR_DETAILS}
 
 ${TELLING_DETAILS}`,
   options: [
-    { name: "keep-open", short: "k", summary: "Take one connection after the other" },
+    { name: "keep-open", short: "k", summary: "Accept one connection after another" },
     {
       name: "timeout",
       short: "w",
       value: "SECONDS",
-      summary: "Give up a connection where nothing moves",
+      summary: "Close a connection if no data moves for this long",
     },
     ...NETCAT_OPTIONS,
   ],

@@ -27,9 +27,13 @@ import type { Telling } from "./connection_log.ts";
 
 /** Options of both. */
 export const NETCAT_OPTIONS: readonly Option[] = [
-  { name: "verbose", short: "v", summary: "Tell on standard error what the connection is" },
-  { name: "no-stdin", short: "d", summary: "Send nothing, and read no standard input" },
-  { name: "mss", value: "BYTES", summary: "The largest segment (TCP_MAXSEG)" },
+  {
+    name: "verbose",
+    short: "v",
+    summary: "Report the protocol and the subflows on standard error",
+  },
+  { name: "no-stdin", short: "d", summary: "Do not read standard input, and send nothing" },
+  { name: "mss", value: "BYTES", summary: "Set the maximum segment size (TCP_MAXSEG)" },
   NETNS,
 ];
 
@@ -40,18 +44,24 @@ export const CONNECT_OPTIONS: readonly Option[] = [
     name: "timeout",
     short: "w",
     value: "SECONDS",
-    summary: "Give up connecting, or a connection where nothing moves",
+    summary: "Give up if connecting takes longer, or if no data moves for this long",
   },
-  { name: "source", short: "s", value: "ADDRESS[:PORT]", summary: "Where to connect from" },
+  {
+    name: "source",
+    short: "s",
+    value: "ADDRESS[:PORT]",
+    summary: "Connect from this address or port",
+  },
   ...FAMILY_OPTIONS,
   ...NETCAT_OPTIONS,
 ];
 
-/** The paragraphs of the help on what is told, and how. */
+/** The paragraph of the help on --verbose and --json. */
 export const TELLING_DETAILS =
-  `-v tells on standard error whether it is MPTCP, or why it is TCP, which subflows come and go, and
-how much went over each. --json tells the same as a JSON object on each line there, with an
-"event": "listening", "accepted", "connected", "subflow", "subflow-closed" and "closed".`;
+  `-v reports on standard error whether the connection uses MPTCP, or why it is TCP, when subflows open
+and close, and how many bytes each one carried. --json reports the same as one JSON object per line on
+standard error. Its "event" is "listening", "accepted", "connected", "subflow", "subflow-closed" or
+"closed".`;
 
 /** What both are told. */
 export interface NetcatOptions extends NetnsOptions {
@@ -128,9 +138,9 @@ export function explainRefusal(error: unknown): unknown {
   if (!(error instanceof MptcpError) || !error.message.includes("TCP_MAXSEG")) return error;
   const { code, syscall } = error;
   const advice = code === "EINVAL"
-    ? "Linux takes 88 to 32767"
+    ? "Linux accepts 88 to 32767"
     : "leave --mss out, or put tcp@ before the address";
-  return new MptcpError(`the kernel refuses this --mss (${code}): ${advice}`, {
+  return new MptcpError(`the kernel refused the value of --mss (${code}): ${advice}`, {
     code,
     ...(syscall !== undefined && { syscall }),
     cause: error,

@@ -21,14 +21,14 @@ const SELECTION: readonly Option[] = [
     name: "include",
     value: "PATTERN",
     many: true,
-    summary: "Use only these interfaces, addresses or networks",
+    summary: "Use only matching interfaces, addresses or networks",
   },
-  { name: "exclude", value: "PATTERN", many: true, summary: "Leave these out" },
+  { name: "exclude", value: "PATTERN", many: true, summary: "Do not use matching interfaces, addresses or networks" },
   {
     name: "role",
     value: "PATTERN=ROLE",
     many: true,
-    summary: "primary, backup or metered, for what the pattern names",
+    summary: "Set the role of matching paths: primary, backup or metered",
   },
   {
     name: "side",
@@ -50,30 +50,30 @@ const POLICY: Option = {
 const PAGE_INTERVAL = 1000;
 
 const PATTERNS =
-  `Patterns are names of interfaces with * and ?, addresses, or networks as 10.0.0.0/8.
-Without --include every interface is used but loopback, containers and tunnels.`;
+  `A pattern is an interface name, which may contain * and ?, an address, or a network such as
+10.0.0.0/8. Without --include, all interfaces are used except loopback, containers and tunnels.`;
 
 const up: Command = {
   name: "up",
-  summary: "Keep the paths in order until stopped",
+  summary: "Set up paths and maintain them until stopped",
   details:
-    `Gives every address with a route out an endpoint, follows the network, and lets a policy say which
-paths carry data. Endpoints of other programs are left alone. When it is stopped it removes what it
-made. It needs CAP_NET_ADMIN, and no other capability.
+    `Creates an endpoint for every address that has a default route, follows network changes, and lets a
+policy choose which paths carry data. It does not touch endpoints of other programs. When stopped, it
+removes everything it created. It needs CAP_NET_ADMIN and no other capability.
 
-adaptive uses a further path only while it makes transfers faster. active-backup uses it only while
-the preferred one is gone. overflow uses it, a metered one too, once the others have been full for two
-seconds. none leaves every path in use.
+Policies: adaptive uses an additional path only while it makes transfers faster. active-backup uses it
+only while the preferred path is down. overflow uses it, even if metered, once the other paths have
+been full for two seconds. none uses all paths at all times.
 
 ${PATTERNS}`,
   options: [
     ...SELECTION,
     POLICY,
-    { name: "fullmesh", summary: "Open subflows from each address to each address of the peer" },
-    { name: "laminar", summary: "Answer announcements from each address (Linux 6.18)" },
-    { name: "probe", value: "HOST:PORT", summary: "Use a path once it has reached this, over TCP" },
-    { name: "add-routes", summary: "Add the routes and rules that an address needs" },
-    { name: "close-stuck", summary: "Close subflows whose path has turned bad" },
+    { name: "fullmesh", summary: "Open subflows from every address to every address of the peer" },
+    { name: "laminar", summary: "Answer address announcements from every address (Linux 6.18)" },
+    { name: "probe", value: "HOST:PORT", summary: "Use a path only after it has reached HOST:PORT over TCP" },
+    { name: "add-routes", summary: "Add missing routes and rules for each address" },
+    { name: "close-stuck", summary: "Close subflows whose path has stopped working" },
     {
       name: "web",
       value: "ADDRESS",
@@ -84,14 +84,14 @@ ${PATTERNS}`,
       value: "ADDRESS",
       summary: "Serve metrics for Prometheus, decisions counted; port 9584 by default",
     },
-    { name: "dry-run", summary: "Say what would be done, and do nothing" },
+    { name: "dry-run", summary: "Print what would be done, without doing it" },
   ],
-  statuses: { 1: "the kernel refuses it, or CAP_NET_ADMIN is missing" },
+  statuses: { 1: "the kernel refused it, or CAP_NET_ADMIN is missing" },
   examples: [
-    { line: "paths up", summary: "Use all interfaces, as far as they help" },
+    { line: "paths up", summary: "Use all interfaces that make transfers faster" },
     {
       line: "paths up --role 'wwan*=metered' --policy active-backup",
-      summary: "Wi-Fi first, LTE when it is gone",
+      summary: "Use LTE only while Wi-Fi is down",
     },
     { line: "paths up --side server --add-routes", summary: "Announce a server's addresses" },
     { line: "paths up --web 127.0.0.1", summary: "Watch the decisions in a browser" },
@@ -102,14 +102,15 @@ ${PATTERNS}`,
 /** The command. */
 export const paths: Command = {
   name: "paths",
-  summary: "Show the paths of this machine, and keep them in order",
+  summary: "Show the paths of this machine, or set them up",
   details:
-    `Shows interfaces, addresses and endpoints, and for what cannot be a path what is missing and the
-command that mends it. It changes nothing, and needs no privilege. "paths up" keeps the paths so.
+    `Shows interfaces, addresses and endpoints. If an address cannot be used as a path, it shows what is
+missing and the command that fixes it. It changes nothing and needs no privilege. To set paths up and
+maintain them, use "paths up".
 
 ${PATTERNS}`,
   options: SELECTION,
-  examples: [{ line: "paths", summary: "What there is, and what is missing" }],
+  examples: [{ line: "paths", summary: "Show the paths, and what is missing" }],
   commands: [up],
   run: (args, terminal) => show(readPathsOptions(args), terminal),
 };

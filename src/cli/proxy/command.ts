@@ -25,7 +25,7 @@ const CUT_OFF = 3;
 /** The command. */
 export const proxyCommand: Command = withPolicy({
   name: "proxy",
-  summary: "Pass connections on to backends, with MPTCP on either side",
+  summary: "Forward connections to backends, with MPTCP on either side",
   operands: "FRONT BACK...",
   count: { min: 2, max: Infinity },
   details:
@@ -42,46 +42,46 @@ SIGUSR1 and SIGUSR2 print counters on standard error; in Deno prefer SIGUSR2, be
 itself opens its debugger on SIGUSR1. SIGTERM and SIGINT stop listening and let connections finish;
 a second one ends at once.`,
   options: [
-    { name: "front", value: "ADDRESS", many: true, summary: "Listen here too" },
+    { name: "front", value: "ADDRESS", many: true, summary: "Also listen on this address" },
     {
       name: "proxy-protocol",
       value: "VERSION",
       choices: ["v1", "v2"],
-      summary: "Tell backends who the client is, by the PROXY protocol",
+      summary: "Send the client's address to backends with the PROXY protocol",
     },
-    { name: "accept-proxy", summary: "Expect the PROXY protocol, v1 or v2, from every client" },
+    { name: "accept-proxy", summary: "Require a PROXY protocol header, v1 or v2, from every client" },
     {
       name: "header-timeout",
       value: "SECONDS",
-      summary: "Time for the header of the PROXY protocol (3)",
+      summary: "Time allowed for the PROXY protocol header (default 3)",
     },
     {
       name: "max-connections",
       value: "COUNT",
-      summary: "Serve no more at once; others wait in the backlog",
+      summary: "Forward at most this many at once; others wait in the backlog",
     },
-    { name: "backlog", value: "COUNT", summary: "How many may wait to be accepted (511)" },
-    { name: "connect-timeout", value: "SECONDS", summary: "Time to reach a backend (5)" },
+    { name: "backlog", value: "COUNT", summary: "How many connections may wait to be accepted (default 511)" },
+    { name: "connect-timeout", value: "SECONDS", summary: "Time allowed to connect to a backend (default 5)" },
     {
       name: "idle-timeout",
       value: "SECONDS",
-      summary: "Reset connections without a byte for so long (3600); 0 for never",
+      summary: "Reset connections that are idle this long (default 3600, 0 for never)",
     },
     {
       name: "drain-timeout",
       value: "SECONDS",
-      summary: "Time to finish after SIGTERM or SIGINT (for ever)",
+      summary: "Time for connections to finish after SIGTERM or SIGINT (default: no limit)",
     },
-    { name: "reuse-port", summary: "Share the ports with other processes that say so too" },
-    { name: "mss", value: "BYTES", summary: "The largest segment, on both sides (TCP_MAXSEG)" },
+    { name: "reuse-port", summary: "Share the ports with other processes (SO_REUSEPORT)" },
+    { name: "mss", value: "BYTES", summary: "Set the maximum segment size on both sides (TCP_MAXSEG)" },
     {
       name: "status",
       value: "PLACE",
-      summary: "Serve counters by HTTP, as JSON: an address, or the path of a Unix socket",
+      summary: "Serve counters as JSON over HTTP, on an address or a Unix socket path",
     },
-    { name: "quiet", short: "q", summary: "Print no line for connections" },
+    { name: "quiet", short: "q", summary: "Do not print a line for each connection" },
   ],
-  statuses: { [CUT_OFF]: "connections were reset, because the drain time was over" },
+  statuses: { [CUT_OFF]: "connections were reset because --drain-timeout was exceeded" },
   examples: [
     {
       line: "proxy 'mptcp@*:8000' tcp@10.0.0.1:80 tcp@10.0.0.2:80",
@@ -89,11 +89,11 @@ a second one ends at once.`,
     },
     {
       line: "proxy tcp@127.0.0.1:1080 mptcp@example.com:443",
-      summary: "Several paths for TCP-only programs",
+      summary: "Give TCP-only programs several paths",
     },
     {
       line: "proxy '[::]:8000-8010' 10.0.0.1:80 --proxy-protocol v2 --status /run/mptcp.sock",
-      summary: 'Then "curl --unix-socket /run/mptcp.sock http://proxy/"',
+      summary: 'Read the counters with "curl --unix-socket /run/mptcp.sock http://proxy/"',
     },
   ],
   run: (args, terminal) => runProxy(readProxyOptions(args), terminal),

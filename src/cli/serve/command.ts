@@ -38,20 +38,20 @@ number of subflows. SIGTERM lets running answers finish, Ctrl-C does not.`,
       name: "listen",
       short: "l",
       value: "ADDRESS",
-      summary: "Where to listen, as [::1]:8080 or *:8000-8003; all addresses, port 8000 by default",
+      summary: "Where to listen, such as [::1]:8080 or *:8000-8003 (default: all addresses, port 8000)",
     },
     { name: "cert", value: "FILE", summary: "Serve HTTPS with this certificate chain (PEM)" },
-    { name: "key", value: "FILE", summary: "The key of the certificate (PEM)" },
-    { name: "hidden", summary: "Serve what begins with a dot too" },
-    { name: "no-listing", summary: "List no folders" },
-    { name: "quiet", short: "q", summary: "Print no access log" },
+    { name: "key", value: "FILE", summary: "The private key of the certificate (PEM)" },
+    { name: "hidden", summary: "Also serve names that begin with a dot" },
+    { name: "no-listing", summary: "Do not list folders without index.html" },
+    { name: "quiet", short: "q", summary: "Do not print the access log" },
     ...LISTEN_MODE_OPTIONS,
   ],
   examples: [
-    { line: "serve", summary: "This folder at port 8000" },
-    { line: "serve -l 127.0.0.1:8080 public", summary: "For this machine alone" },
-    { line: "serve -l mptcp@*:443 --cert c.pem --key k.pem public", summary: "HTTPS" },
-    { line: "serve --json public >access.jsonl", summary: "A log for programs" },
+    { line: "serve", summary: "Serve the current folder on port 8000" },
+    { line: "serve -l 127.0.0.1:8080 public", summary: "Serve to this machine only" },
+    { line: "serve -l mptcp@*:443 --cert c.pem --key k.pem public", summary: "Serve HTTPS" },
+    { line: "serve --json public >access.jsonl", summary: "Write the access log as JSON" },
     { line: "serve -l fd@web public", summary: 'On the socket "web" of a systemd .socket unit' },
   ],
   run: (args, terminal) => runServe(readServeOptions(args), terminal),
@@ -101,8 +101,8 @@ function openFolder(path: string, hidden: boolean): Folder {
     return new Folder(path, { hidden });
   } catch (error) {
     const { code } = error as { code?: string };
-    if (code === "ENOENT") throw new Error(`there is no folder ${path}`);
-    if (code === "ENOTDIR") throw new Error(`${path} is no folder`);
+    if (code === "ENOENT") throw new Error(`no such folder: ${path}`);
+    if (code === "ENOTDIR") throw new Error(`${path} is not a folder`);
     throw error;
   }
 }

@@ -47,7 +47,7 @@ export class Folder {
     this.path = realpathSync(path);
     this.#hidden = hidden;
     if (statSync(this.path).isDirectory()) return;
-    throw Object.assign(new Error(`${path} is no folder`), { code: "ENOTDIR" });
+    throw Object.assign(new Error(`${path} is not a folder`), { code: "ENOTDIR" });
   }
 
   /** What is at a path below; `null` if there is nothing that may be shown. */

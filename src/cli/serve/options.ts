@@ -47,7 +47,7 @@ export function readServeOptions(args: Arguments): ServeCommandOptions {
 function readTls(args: Arguments): ServeCommandOptions["tls"] {
   const [cert, key] = [args.text("cert"), args.text("key")];
   if ((cert === undefined) !== (key === undefined)) {
-    throw new UsageError("--cert and --key go together");
+    throw new UsageError("--cert and --key must be given together");
   }
   if (cert === undefined) return {};
   return { cert: readPem("cert", cert), key: readPem("key", key!) };
@@ -61,7 +61,7 @@ function readPem(option: string, file: string): string {
     throw new Error(`--${option}: ${(error as Error).message}`);
   }
   if (text.includes("-----BEGIN ")) return text;
-  throw new Error(`--${option}: ${file} is not in PEM`);
+  throw new Error(`--${option}: ${file} is not in PEM format`);
 }
 
 function readPlaces(args: Arguments): ListenMptcpOptions[] {
