@@ -8,7 +8,7 @@ import { serveMptcp } from "@multipath/mptcp/http";
 const VERDICT = {
   mptcp: "You are using MPTCP.",
   tcp: "You are not using MPTCP.",
-  unknown: "This kernel cannot tell, Linux 5.16 and later can.",
+  unknown: "This kernel does not report it; Linux 5.16 and later do.",
 };
 const text = ({ hostname, port }: NetAddr) =>
   hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;

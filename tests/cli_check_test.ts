@@ -13,7 +13,10 @@ test("check says what this machine has, with status 0 where it has MPTCP", { ski
   const { status, stdout, stderr } = await mptcp(["check", "--netns", netns.name]);
   assertEquals([status, stderr], [0, ""]);
   assertStringIncludes(stdout, "MPTCP         yes, over IPv4 and IPv6\n");
-  assertStringIncludes(stdout, "Limits        2 subflows beside the first, 0 announced addresses");
+  assertStringIncludes(
+    stdout,
+    "Limits        2 subflows in addition to the first, 0 announced addresses",
+  );
   assert(/^127\.0\.0\.1 +lo +this link +-$/m.test(stdout), stdout);
   assertStringIncludes(stdout, "- There are no endpoints");
 });
@@ -32,7 +35,7 @@ test("check names the endpoint of an address, and one without an address", { ski
   const { stdout } = await mptcp(["check", "--netns", setup.lab.server.name]);
   assert(/^10\.77\.2\.2 +\S+ +other networks +1: signal$/m.test(stdout), stdout);
   assert(/^192\.0\.2\.7 +- +nothing +2: subflow backup$/m.test(stdout), stdout);
-  assertStringIncludes(stdout, "Endpoint 2 is 192.0.2.7, which is no address of this host");
+  assertStringIncludes(stdout, "Endpoint 2 is 192.0.2.7, which is not an address of this host");
 });
 
 /** Ways to have no MPTCP, and what check says of each. */
@@ -45,7 +48,7 @@ const REFUSALS = [
   { name: "NO_MPTCP", said: "by the environment variable NO_MPTCP", env: { NO_MPTCP: "1" } },
   {
     name: "a seccomp filter",
-    said: "a seccomp filter or a security module forbids MPTCP sockets",
+    said: "a seccomp filter or a security module does not allow this process MPTCP",
     prefix: ["python3", `${ROOT}tests/refuse_mptcp.py`],
   },
 ] as const;
@@ -99,7 +102,7 @@ for (
     const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
     const { status, stdout } = await mptcp(["check", `mptcp@${address}`, "--wait", "0"]);
     assertEquals(status, expected);
-    const why = "The server does not speak MPTCP, or something on the path took the option away";
+    const why = "The server does not support MPTCP, or something on the path removed the option";
     assertEquals(stdout.includes(why), protocol === 6);
     assert(/^MPTCP +(yes|no, TCP)$/m.exec(stdout)![1] === (protocol === 6 ? "no, TCP" : "yes"));
   });

@@ -102,7 +102,7 @@ for (
     [["endpoint", "ad"], 2, 'unknown command "ad"; did you mean "add"?'],
     [["endpoint", "add", "nowhere"], 2, 'Invalid address: expected an IP address, got "nowhere"'],
     [["endpoint", "add", "10.0.0.1", "--id", "256"], 2, "--id takes a number from 1 to 255"],
-    [["endpoint", "add", "10.0.0.1", "--dev", "none0"], 1, 'There is no interface "none0"'],
+    [["endpoint", "add", "10.0.0.1", "--dev", "none0"], 1, 'No interface "none0"'],
     [["endpoint", "add", "10.0.0.1", "--signal", "--fullmesh"], 1, "Invalid argument"],
     [["endpoint", "remove", "9"], 1, "remove endpoint 9: "],
     [["endpoint", "remove", "10.9.9.9"], 1, "there is no such endpoint"],

@@ -102,7 +102,7 @@ test("monitor shows the rates of both subflows on a terminal, of any size, and r
       screen,
     );
     session.resize(60, 10);
-    const small = await session.until(/^MPTCP[^]*^q or Ctrl-C ends this$/m);
+    const small = await session.until(/^MPTCP[^]*^Press q or Ctrl-C to quit$/m);
     assert(small.trimEnd().split("\n").every((line) => line.length <= 60), small);
     assertStringIncludes(small, "MPTCP");
   }
@@ -148,8 +148,8 @@ test("Ctrl-C and SIGTERM end the table of monitor and restore the terminal", {
       ...shell,
       ...mptcpCommand(["monitor", "--netns", netns.name]),
     ]);
-    const [, pid] = /pid (\d+)/.exec(await session.until(/pid \d+|ends this/)) ?? [];
-    await session.until(/ends this/);
+    const [, pid] = /pid (\d+)/.exec(await session.until(/pid \d+|to quit/)) ?? [];
+    await session.until(/to quit/);
     if (way === "SIGTERM") process.kill(Number(pid), way);
     else session.press("C-c");
     await session.until(new RegExp(`status ${status}$`, "m"));

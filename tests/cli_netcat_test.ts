@@ -227,7 +227,7 @@ test("a range with a port that is taken is not listened on at all", async () => 
   assertEquals(assertThrows(() => listenRange(where), MptcpError).code, "EADDRINUSE");
   assertEquals(openFds(), before);
   using _free = listenMptcp({ hostname: "127.0.0.1", port: first });
-  assertThrows(() => listenRange("127.0.0.1:0-5"), RangeError, "a range of ports begins at 1");
+  assertThrows(() => listenRange("127.0.0.1:0-5"), RangeError, "a port range must begin at 1");
 });
 
 /** The largest segment that this end sends: what the other end has asked for, less the options. */
@@ -334,7 +334,7 @@ test("-v says that a connection is TCP, and why", async () => {
   const [first, second, headings, row] = stderr.split("\n") as [string, string, string, string];
   assertStringIncludes(first, `Connected to 127.0.0.1:${port} from 127.0.0.1:`);
   assertStringIncludes(first, ": TCP. ");
-  assertStringIncludes(first, (noMptcp ?? "The server does not speak MPTCP").slice(0, 20));
+  assertStringIncludes(first, (noMptcp ?? "The server does not support MPTCP").slice(0, 20));
   assert(
     /^Closed after [\d.]+ s: TCP, sent 5 B, received 0 B, over 1 subflow$/.test(second),
     second,
@@ -396,7 +396,7 @@ test("--timeout ends a connection where nothing moves, on both sides", async () 
   const { cli, port } = await startListening("127.0.0.1", "--timeout", "0.3");
   await using _ = cli;
   await using client = new RunningCli(["connect", `127.0.0.1:${port}`, "-w", "0.2"]);
-  assertEquals(await client.errorLine(), "mptcp connect: nothing has moved for 0.2 s");
+  assertEquals(await client.errorLine(), "mptcp connect: no data was sent or received for 0.2 s");
   assertEquals((await client.finish()).status, 1);
   using conn = await connectMptcp({ port }).catch(() => null);
   assertEquals(conn, null);
@@ -423,7 +423,7 @@ for (
     [["connect"], 2, "expected ADDRESS"],
     [["listen", "127.0.0.1"], 2, '"127.0.0.1" has no port to listen on'],
     [["listen", "127.0.0.1:9-8"], 2, "the last port is below the first, at character 13"],
-    [["listen", "0-5"], 2, "Invalid ports 0-5: a range of ports begins at 1 or above"],
+    [["listen", "0-5"], 2, "Invalid ports 0-5: a port range must begin at 1 or above"],
     [["listen", "192.0.2.9:0"], 1, "listen 192.0.2.9:0: bind: Cannot assign requested address"],
     [["listen", "0", "--mss", "0"], 2, "--mss takes a number from 1 to 65535"],
   ] as const

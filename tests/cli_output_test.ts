@@ -171,7 +171,7 @@ test("a log says once why lines are lost, and goes on when they can be written a
   log.add("three");
   log.add("four");
   await log.flush();
-  assertEquals(failures, ["The log cannot be written: No space. This goes on without it."]);
+  assertEquals(failures, ["Cannot write the log: No space. Continuing without it."]);
   assertEquals(written.join(""), "(2 lines are missing here)\nthree\nfour\n");
 });
 

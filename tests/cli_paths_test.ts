@@ -23,7 +23,7 @@ test(
     assertEquals([plain.status, plain.stderr], [0, ""]);
     assertStringIncludes(plain.stdout, "INTERFACE");
     assert(/path2 +10\.77\.2\.1 +- +metered +- +incomplete/.test(plain.stdout), plain.stdout);
-    assertStringIncludes(plain.stdout, "No route leads from 10.77.2.1 out by path2.");
+    assertStringIncludes(plain.stdout, "There is no route from 10.77.2.1 via path2.");
     assertStringIncludes(plain.stdout, "ip route add default via GATEWAY dev path2 metric 1000");
     const { stdout } = await mptcp(["paths", "--json", "--netns", lab.client.name, ...options]);
     const { paths, limits } = JSON.parse(stdout);
@@ -86,7 +86,7 @@ test(
     ]);
     assertEquals([status, stderr], [0, ""]);
     assert(
-      /path2 10\.77\.2\.1 add: it has an address and a route out; as backup/.test(stdout),
+      /path2 10\.77\.2\.1 add: it has an address and a route; used as backup/.test(stdout),
       stdout,
     );
     assertEquals(setup.clientPaths.endpoints(), []);

@@ -64,7 +64,7 @@ test("the demonstration shows two subflows at both ends, and TCP", {
   assert(/path 1 {2}█.* Mbit\/s\n {2}path 2 {2,}0 bit\/s/.test(one!), output);
   assert(/It went on\. Longest gap without data: \d+ ms\.\n$/.test(output), output);
   assertStringIncludes(output, 'Switched off by mptcp: "off"');
-  assertStringIncludes(output, "The client did not ask for MPTCP");
+  assertStringIncludes(output, "The client did not request MPTCP");
 });
 
 test("the demonstration shows two subflows to a user without rights", {

@@ -76,7 +76,7 @@ for (const hostname of LOOPBACKS) {
       using conn = await connectMptcp({ hostname, port, mptcp });
       const [verdict, ...lines] = await ask(conn);
       assertEquals(verdict, VERDICT[mptcp]);
-      if (mptcp === "off") assertStringIncludes(lines.shift()!, "did not ask for MPTCP");
+      if (mptcp === "off") assertStringIncludes(lines.shift()!, "did not request MPTCP");
       assertEquals(lines, [`${text(conn.remoteAddr)} <- ${text(conn.localAddr)}`, ""]);
     });
   }

@@ -62,7 +62,7 @@ const WRONG_CONNECT: typeof WRONG = [
   [{ port: 1, signal: {} }, TypeError, "Invalid signal: expected an AbortSignal"],
   [{ port: 1, localAddress: "localhost" }, TypeError, "is not an IP address"],
   [{ port: 1, localPort: 70000 }, RangeError, "Invalid port (out of range): 70000"],
-  [{ port: 1, socketOptions: { deferAccept: 1 } }, TypeError, "for listeners alone"],
+  [{ port: 1, socketOptions: { deferAccept: 1 } }, TypeError, "only applies to listeners"],
 ];
 
 /** Fails the test if a socket is made. */

@@ -63,7 +63,7 @@ test(
     const addresses = () => clientPaths.endpoints().map(({ address }) => address);
     assertEquals(pathOf(managed, CLIENT.v4[1])?.state, "incomplete");
     const [missing] = pathOf(managed, CLIENT.v4[1])!.missing;
-    assert(missing!.text.includes("no route leads from 10.77.2.1 out by path2"), missing!.text);
+    assert(missing!.text.includes("there is no route from 10.77.2.1 via path2"), missing!.text);
     assertEquals(missing!.commands, ["ip route add default via GATEWAY dev path2 metric 1000"]);
     assert(!addresses().includes(CLIENT.v4[1]));
     await addDefault(lab, 2);
@@ -182,7 +182,7 @@ test("where answers leave by another interface, the commands that mend it are to
   const managed = managePaths(options);
   const second = pathOf(managed, SERVER.v4[1])!;
   assertEquals(second.state, "incomplete");
-  assert(second.missing[0]!.text.includes("leaves by another interface than path2"));
+  assert(second.missing[0]!.text.includes("leave via another interface than path2"));
   const { commands } = second.missing[0]!;
   assertEquals(commands.length, 2);
   managed.close();

@@ -72,7 +72,7 @@ test("addresses with a way out are paths, the one of the best default route firs
 test("an interface whose network leads nowhere is no path, and the command that mends it is told", () => {
   const cable = find().find(({ device }) => device === "eth0")!;
   assertEquals(cable.missing.length, 1);
-  assert(cable.missing[0]!.text.includes("no route leads from 192.168.9.2"));
+  assert(cable.missing[0]!.text.includes("there is no route from 192.168.9.2"));
   assertEquals(cable.missing[0]!.commands, [
     "ip route add default via GATEWAY dev eth0 metric 1000",
   ]);

@@ -365,6 +365,6 @@ for (
       using listener = listenMptcp({ hostname: "127.0.0.1" });
       using conn = await connectMptcp(listener.addr);
       console.log(conn.fd, conn.fallback.detail);`);
-    assertEquals([stdout, stderr], [`-1 No MPTCP here: ${why}\n`, ""]);
+    assertEquals([stdout, stderr], [`-1 MPTCP is unavailable: ${why}\n`, ""]);
   });
 }

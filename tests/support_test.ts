@@ -93,7 +93,7 @@ test("hints say what keeps connections from a second path, as long as it does", 
   using netns = createNetns("hints");
   const ip = (...args: string[]) => run("ip", ["-n", netns.name, ...args]);
   using paths = new MptcpPathManager({ netns: netns.name });
-  assert(hints(netns.name).includes("no address that leads"));
+  assert(hints(netns.name).includes("no address with a route"));
   assert(hints(netns.name).includes("no endpoints"));
   assert(hints(netns.name).includes("addAddrAccepted is 0"));
 
@@ -103,7 +103,7 @@ test("hints say what keeps connections from a second path, as long as it does", 
     ip("link", "set", device, "up");
     ip("address", "add", `10.1.${i}.1/24`, "dev", device);
   }
-  assertEquals(/Only one|no address that leads/.test(hints(netns.name)), false);
+  assertEquals(/Only one|no address with a route/.test(hints(netns.name)), false);
 
   paths.addEndpoint({ address: "10.1.1.1", subflow: true });
   paths.setLimits({ addAddrAccepted: 2 });

@@ -312,7 +312,7 @@ for (const hostname of LOOPBACKS) {
       const error = await assertRejects(
         () => connectMptcp({ hostname, port, mptcp: "require-peer" }),
         MptcpError,
-        "MPTCP is required but the connection fell back to TCP. The server does not speak MPTCP",
+        "MPTCP is required but the connection fell back to TCP. The server does not support MPTCP",
       );
       assertEquals([error.code, error.fallback?.reason], ["ERR_MPTCP_PEER", "peer"]);
       assertEquals([error.address, error.port], [hostname, port]);
@@ -349,7 +349,7 @@ test('mptcp "require-peer" rejects a connection of which the kernel cannot tell'
   const error = await assertRejects(
     () => connectMptcp({ port: listener.addr.port, mptcp: "require-peer" }),
     MptcpError,
-    "Linux 5.16 or later can",
+    "Linux 5.16 or later does",
   );
   assertEquals([error.code, error.fallback], ["ERR_MPTCP_PEER", undefined]);
 });

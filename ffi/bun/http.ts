@@ -130,7 +130,7 @@ function upgradeWebSocket(request: Request, server: object, protocol: string): W
   const headers = new Headers();
   if (protocol !== "") headers.set("sec-websocket-protocol", protocol);
   if (!(server as BunServer).upgrade(request, { data: socket, headers })) {
-    throw new TypeError("The request does not ask for a WebSocket");
+    throw new TypeError("The request is not a WebSocket upgrade");
   }
   // Bun has answered the request itself and lets this one go.
   const response = new Response(null, { status: 101 });

@@ -168,7 +168,9 @@ function nodeServer(
 /** Deno's node:https looks at a certificate only when a client comes, and then says nothing. */
 function checkTls({ cert, key }: TlsOptions): void {
   const isPair = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
-  if (!isPair) throw new TypeError("Invalid cert and key: the key is not that of the certificate");
+  if (!isPair) {
+    throw new TypeError("Invalid cert and key: the key does not belong to the certificate");
+  }
 }
 
 /** The HTTP of Deno. */

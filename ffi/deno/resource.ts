@@ -36,5 +36,7 @@ export function toResource(fd: number): number {
   const take = socket._handle?.takeStream;
   if (typeof take === "function") return take.call(socket._handle);
   socket.destroy();
-  throw new TypeError("This Deno cannot take over the descriptor: use node:tls with detach()");
+  throw new TypeError(
+    "This version of Deno cannot take over the descriptor: use node:tls with detach()",
+  );
 }

@@ -52,7 +52,7 @@ function agentClass(): Agent {
   const holder = globalThis as unknown as Record<symbol, Dispatcher | undefined>;
   const dispatcher = holder[Symbol.for("undici.globalDispatcher.2")];
   if (dispatcher !== undefined) return dispatcher.constructor as Agent;
-  throw new Error("This version of Node.js does not show the undici that its fetch uses");
+  throw new Error("This version of Node.js does not expose the undici that its fetch uses");
 }
 
 function createFetch({ caCerts, cert, key }: ClientTlsOptions): RuntimeFetch {

@@ -94,7 +94,7 @@ function checkOptions(options: MptcpClientOptions): void {
     throw new TypeError("Invalid caCerts: expected an array of PEM texts");
   }
   if ((cert === undefined) !== (key === undefined)) {
-    throw new TypeError("Invalid cert and key: a certificate of the client needs both of them");
+    throw new TypeError("Invalid cert and key: a client certificate needs both");
   }
 }
 
@@ -226,7 +226,7 @@ class Client implements MptcpClient {
   #end(): void {
     if (--this.#waiting > 0) return;
     this.#failures = [];
-    this.#dialing.abort(new DOMException("No request waits for the connection", "AbortError"));
+    this.#dialing.abort(new DOMException("No request is waiting for the connection", "AbortError"));
     this.#dialing = new AbortController();
   }
 
@@ -298,7 +298,7 @@ function checkInit(init: RequestInit | undefined): void {
   );
   if (name === undefined) return;
   throw new TypeError(
-    `Invalid init.${name}: this fetch makes its own connections. Give options to createMptcpClient`,
+    `Invalid init.${name}: this fetch uses its own connections. Pass options to createMptcpClient`,
   );
 }
 
@@ -318,8 +318,10 @@ function peerError(
   port: number,
   { protocol, fallback }: Pick<MptcpConn, "protocol" | "fallback">,
 ): MptcpError {
-  const why = protocol === "unknown" ? "This kernel cannot tell" : fallback?.detail;
-  return new MptcpError(`${hostOf(hostname, port)}: MPTCP with the peer is required. ${why}`, {
+  const why = protocol === "unknown"
+    ? "this kernel does not report whether the connection uses it"
+    : `the connection fell back to TCP. ${fallback?.detail}`;
+  return new MptcpError(`${hostOf(hostname, port)}: MPTCP is required but ${why}`, {
     code: "ERR_MPTCP_PEER",
     address: hostname,
     port,

@@ -56,7 +56,11 @@ export async function followRedirects(
       return hops === 0 ? response : markRedirected(response);
     }
     await response.body?.cancel();
-    if (mode === "error") throw new TypeError(`fetch ${url}: it redirects to ${target}`);
+    if (mode === "error") {
+      throw new TypeError(
+        `fetch ${url}: the server redirects to ${target}, and redirect is "error"`,
+      );
+    }
     if (hops === LIMIT) throw new TypeError(`fetch ${url}: more than ${LIMIT} redirects`);
     if (hops === 0 && spare !== null) next.body = await spare.blob();
     next = follow(next, response.status, url, target);
@@ -90,7 +94,7 @@ function locationOf(response: Response, url: URL): URL | null {
   if (!STATUSES.has(response.status) || location === null) return null;
   const target = new URL(decodeHeader(location), url);
   if (target.protocol !== "http:" && target.protocol !== "https:") {
-    throw new TypeError(`fetch ${url}: it redirects to ${target.protocol}`);
+    throw new TypeError(`fetch ${url}: cannot follow the redirect to ${target.protocol}`);
   }
   if (target.hash === "") target.hash = url.hash;
   return target;
@@ -107,7 +111,9 @@ function follow(request: RequestInit, status: number, from: URL, to: URL): Reque
     return { ...request, method: "GET", headers, body: null };
   }
   if (request.body instanceof ReadableStream) {
-    throw new TypeError(`fetch ${from}: it redirects, and a stream can be sent only once`);
+    throw new TypeError(
+      `fetch ${from}: cannot follow the redirect, because a stream can only be sent once`,
+    );
   }
   return { ...request, headers };
 }

@@ -40,7 +40,7 @@ export async function sendResponse(response: Response, message: ServerResponse):
   void response.headers;
   const { status, body } = response;
   if (status < 200) throw statusError(status);
-  if (response.bodyUsed) throw new TypeError("The body of the response has been read already");
+  if (response.bodyUsed) throw new TypeError("The body of the response was already read");
   if (body === null) return sendEmpty(response, message);
   const reader = body.getReader() as Reader;
   const leave = () => void reader.cancel(goneError()).catch(() => {});

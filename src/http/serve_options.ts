@@ -53,8 +53,8 @@ const KNOWN: readonly string[] = [...LISTEN_OPTIONS, ...SERVE_OPTIONS];
 
 /** Options of the runtimes' own servers that lead elsewhere than to our socket, and why. */
 const IMPOSSIBLE: Readonly<Record<string, string>> = {
-  unix: "this server listens on TCP and MPTCP",
-  path: "this server listens on TCP and MPTCP",
+  unix: "this server only listens on TCP and MPTCP",
+  path: "this server only listens on TCP and MPTCP",
   http3: "HTTP/3 runs over UDP",
   h3: "HTTP/3 runs over UDP",
   hostname: "it is an option of serveMptcp itself",
@@ -102,7 +102,7 @@ function separate(
   }
   if (transport !== undefined && transport !== "tcp") {
     throw new TypeError(
-      `Invalid transport: this server listens on TCP and MPTCP, got ${show(transport)}`,
+      `Invalid transport: this server only listens on TCP and MPTCP, got ${show(transport)}`,
     );
   }
   if (given.keyFormat !== undefined && given.keyFormat !== "pem") {
@@ -139,7 +139,9 @@ function handlerOf(
 ): ServeMptcpHandler {
   const handlers = [second, handler, fetch].filter((value) => value !== undefined);
   if (handlers.length > 1) {
-    throw new TypeError("Invalid handler: give one, as an argument, as handler or as fetch");
+    throw new TypeError(
+      "Invalid handler: pass exactly one, as an argument, as handler or as fetch",
+    );
   }
   const [given] = handlers;
   if (given === undefined && routes !== undefined) return notFound;
@@ -158,7 +160,9 @@ function notFound(): Response {
 
 function onErrorOf({ onError, error }: Readonly<Record<string, unknown>>): ServeMptcpOptions {
   if (error === undefined) return {};
-  if (onError !== undefined) throw new TypeError("Invalid error: onError is the same option");
+  if (onError !== undefined) {
+    throw new TypeError("Invalid error: onError is the same option, give one of them");
+  }
   return { onError: error as NonNullable<ServeMptcpOptions["onError"]> };
 }
 
@@ -167,7 +171,7 @@ function tlsOf({ cert, key, tls }: Readonly<Record<string, unknown>>): TlsOption
     return cert === undefined && key === undefined ? null : toTls({ cert, key });
   }
   if (cert !== undefined || key !== undefined) {
-    throw new TypeError("Invalid tls: cert and key are given beside it");
+    throw new TypeError("Invalid tls: cert and key are given as well, use one or the other");
   }
   return toTls(tls);
 }
@@ -191,7 +195,7 @@ function pair(tls: unknown): TlsOptions {
   }
   const { cert, key } = tls as Record<string, unknown>;
   if (cert === undefined || key === undefined) {
-    throw new TypeError("Invalid cert and key: HTTPS needs both of them");
+    throw new TypeError("Invalid cert and key: HTTPS needs both");
   }
   for (const [name, value] of Object.entries({ cert, key })) {
     if (typeof value === "string") continue;

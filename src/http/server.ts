@@ -145,7 +145,7 @@ export class Server implements MptcpServer {
 
   #setTls(tls: TlsOptions): void {
     if (this.#job.tls === null) {
-      throw new TypeError("Invalid tls: this server speaks HTTP, and cannot change to HTTPS");
+      throw new TypeError("Invalid tls: this server serves HTTP and cannot switch to HTTPS");
     }
     if (this.#isOver) throw new TypeError("Invalid tls: this server has been shut down");
     const { setTls } = this.#engine;
@@ -159,7 +159,7 @@ export class Server implements MptcpServer {
     const last = this.#engine as NativeEngine;
     if (last.fd < 0) {
       throw new MptcpError(
-        "reload: the runtime's own TCP cannot change its certificate while it listens",
+        "reload: the runtime's own TCP cannot change its certificate while listening",
         { code: "ERR_UNSUPPORTED" },
       );
     }

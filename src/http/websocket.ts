@@ -42,7 +42,7 @@ export function upgradeWebSocket(
 ): WebSocketUpgrade {
   if (info.server instanceof Server) {
     throw new MptcpError(
-      "upgradeWebSocket needs the native engine, which is unavailable here: see server.engine",
+      "upgradeWebSocket needs the native engine, which this server does not use: see server.engine",
       { code: "ERR_HTTP_ENGINE" },
     );
   }

@@ -17,7 +17,7 @@ export function interfaceIndex(device: unknown, netns?: string): number | undefi
   }
   const index = inNetns(netns, () => libc().if_nametoindex(device));
   if (index > 0) return index;
-  throw new MptcpError(`There is no interface "${device}" in the network namespace`, {
+  throw new MptcpError(`No interface "${device}" in the network namespace`, {
     name: "NotFound",
     code: "ENODEV",
     errno: -index,

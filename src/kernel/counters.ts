@@ -189,10 +189,13 @@ const PREFIX = "MPTcpExt:";
 export function mptcpCounters(options: { netns?: string } = {}): MptcpCounters {
   const counters = parseCounters(readProc(FILE, options.netns) ?? "");
   if (counters !== null) return counters;
-  throw new MptcpError(`${FILE} has no counters of MPTCP: it takes Linux 5.6 with CONFIG_MPTCP`, {
-    name: "NotFound",
-    code: "ENOENT",
-  });
+  throw new MptcpError(
+    `${FILE} has no MPTCP counters: they need Linux 5.6 or later with CONFIG_MPTCP`,
+    {
+      name: "NotFound",
+      code: "ENOENT",
+    },
+  );
 }
 
 /** The counters in the text of the file: a line of names, and a line of numbers in the same order. */

@@ -146,13 +146,13 @@ function droppedFlags(asked: EndpointFlags, endpoint: Endpoint): (keyof Endpoint
 function droppedError(operation: string, address: string, names: (keyof EndpointFlags)[]) {
   const needs = names.map((name) => `${name} (Linux ${FLAGS[name].since})`).join(", ");
   return new MptcpError(
-    `${operation} ${address}: this kernel has left out what it does not know: ${needs}`,
+    `${operation} ${address}: this kernel ignored a flag that it does not support: ${needs}`,
     { name: "NotSupported", code: "EOPNOTSUPP", address },
   );
 }
 
 function goneError(operation: string, which: string): MptcpError {
-  return new MptcpError(`${operation} ${which}: there is no such endpoint (any more)`, {
+  return new MptcpError(`${operation} ${which}: no such endpoint`, {
     name: "NotFound",
     code: "ENOENT",
   });
@@ -218,7 +218,7 @@ function findEndpoint(
   if (found.length === 1) return found[0]!;
   const ids = found.map(({ id }) => id).join(", ");
   throw new MptcpError(
-    `${operation} ${which}: several endpoints have this address, with the ids ${ids}: name one`,
+    `${operation} ${which}: several endpoints have this address (ids ${ids}): use an id`,
     { code: "EINVAL", address: String(which) },
   );
 }

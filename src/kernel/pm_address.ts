@@ -65,7 +65,9 @@ export function addressBytes(name: string, text: unknown): Uint8Array {
     throw new TypeError(`Invalid ${name}: expected an IP address, got ${show(text)}`);
   }
   if (ip.zone !== "") {
-    throw new TypeError(`Invalid ${name}: name the interface as the device, not in "${text}"`);
+    throw new TypeError(
+      `Invalid ${name}: give the interface as the device, not as a zone in "${text}"`,
+    );
   }
   return isIpv4Mapped(ip.bytes) ? ip.bytes.subarray(12) : ip.bytes;
 }

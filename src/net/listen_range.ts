@@ -30,7 +30,7 @@ export function listenRange(
 export function eachPort(address: ParsedAddress): AddressOptions[] {
   const { port: first = 0, lastPort: last = first } = address;
   if (first === 0 && last > 0) {
-    throw new RangeError(`Invalid ports 0-${last}: a range of ports begins at 1 or above`);
+    throw new RangeError(`Invalid ports 0-${last}: a port range must begin at 1 or above`);
   }
   return Array.from({ length: last - first + 1 }, (_, i) => optionsAt(address, first + i));
 }

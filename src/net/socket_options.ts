@@ -217,7 +217,7 @@ export function checkSocketOptions(options: SocketOptions, role: OptionTarget["r
     }
   }
   if (role === "connect" && options.deferAccept !== undefined) {
-    throw new TypeError("Invalid socketOptions.deferAccept: it is for listeners alone");
+    throw new TypeError("Invalid socketOptions.deferAccept: it only applies to listeners");
   }
 }
 
@@ -260,7 +260,7 @@ function optionError(key: string, name: string, result: number, target: OptionTa
 }
 
 function refusalAdvice(result: number, protocol: Protocol): string | null {
-  if (result === -ERRNO.EPERM) return "This option needs CAP_NET_ADMIN, or a privileged value does";
+  if (result === -ERRNO.EPERM) return "This option or this value needs CAP_NET_ADMIN";
   const unsupported = result === -ERRNO.EOPNOTSUPP || result === -ERRNO.ENOPROTOOPT;
   if (!unsupported || protocol !== "mptcp") return null;
   return 'This kernel refuses the option on MPTCP sockets: leave it out, or use mptcp: "off"';

@@ -111,7 +111,9 @@ export class MptcpPathManager implements Disposable {
     if (options.netns !== undefined) checkHostname(options.netns, "netns");
     const platform = unsupportedPlatform();
     if (platform !== null) {
-      throw new MptcpError(`No path manager here: ${platform}`, { code: "ERR_NOT_LINUX" });
+      throw new MptcpError(`The path manager is unavailable: ${platform}`, {
+        code: "ERR_NOT_LINUX",
+      });
     }
     this.#netns = options.netns;
     this.#kernel = new KernelPathManager(options.netns);

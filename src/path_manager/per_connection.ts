@@ -34,7 +34,7 @@ export function tokenOf(connection: MptcpConn | number): number {
   const token = connection.info()?.token;
   if (token !== undefined) return token;
   const state = connection.fd < 0 ? "is closed" : `speaks ${connection.protocol}`;
-  throw new MptcpError(`The connection ${state}: only one that speaks MPTCP has paths to manage`, {
+  throw new MptcpError(`The connection ${state}: only MPTCP connections have paths to manage`, {
     code: "ERR_NOT_MPTCP",
   });
 }

@@ -88,9 +88,9 @@ function explain(traits: Traits | null, netns: string | undefined): Fallback {
 const UNCERTAIN: Fallback = {
   reason: "peer",
   detail:
-    `${PEER_OF_CLIENT.detail}; or the kernel did not ask, because it has found the network to ` +
-    "be a black hole for MPTCP before. Which of the two it was is not known: the kernel reports " +
-    "connections that are open, and before Linux 6.15 only with CAP_NET_ADMIN",
+    `${PEER_OF_CLIENT.detail}; or the kernel did not request it, because it detected a black hole ` +
+    "for MPTCP before. It is not known which: the kernel only reports open connections, and " +
+    "before Linux 6.15 only with CAP_NET_ADMIN",
 };
 
 /** The reason of a connection whose SYN, as it was answered, did not ask for MPTCP. */
@@ -100,22 +100,25 @@ function notAsked(counters: MptcpCounters, repeated: boolean, netns?: string): F
     return {
       reason: "kernel",
       detail:
-        "The kernel did not ask for MPTCP: it had no token for the connection, or the socket " +
-        "has an option that excludes it, as TCP MD5 signatures",
+        "The kernel did not request MPTCP: it had no token for the connection, or the socket " +
+        "has an option that excludes MPTCP, such as TCP MD5 signatures",
     };
   }
   const cause = repeated
-    ? "SYNs that asked for MPTCP went unanswered and one that did not was answered: something on " +
+    ? "SYNs that requested MPTCP were not answered, but one without the option was: something on " +
       "the path drops them"
-    : "The kernel did not ask for MPTCP: SYNs that did went unanswered in this network namespace before";
+    : "The kernel did not request MPTCP, because earlier SYNs that did were not answered in this " +
+      "network namespace";
   return { reason: "blackhole", detail: `${cause}. ${untilWhen(Blackhole, netns)}` };
 }
 
 /** Until when the kernel does not ask, and how to end that: the moment of its last finding is unknown. */
 function untilWhen(blackholes: number, netns?: string): string {
   const timeout = readSysctls(netns).blackholeTimeout ?? 0;
-  if (timeout === 0 || blackholes === 0) return "The next connection asks for it again";
+  if (timeout === 0 || blackholes === 0) return "The next connection requests it again";
   const multiplier = Math.min(2 ** (blackholes - 1), MAX_MULTIPLIER);
-  return `It asks again in ${timeout * multiplier} seconds at the latest; ` +
-    `\`sysctl -w net.mptcp.blackhole_timeout=${timeout}\` has it ask at once`;
+  return `It requests MPTCP again after at most ${
+    timeout * multiplier
+  } seconds, or at once after ` +
+    `\`sysctl -w net.mptcp.blackhole_timeout=${timeout}\``;
 }

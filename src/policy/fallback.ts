@@ -35,8 +35,8 @@ const REFUSALS: Readonly<Record<number, string>> = {
   [-ERRNO.EPROTONOSUPPORT]: "this kernel was built without CONFIG_MPTCP or CONFIG_MPTCP_IPV6",
   [-ERRNO.ENOPROTOOPT]:
     "MPTCP is switched off in this network namespace; `sysctl -w net.mptcp.enabled=1` switches it on",
-  [-ERRNO.EPERM]: "a seccomp filter or a security module forbids MPTCP sockets to this process",
-  [-ERRNO.EACCES]: "a security module, as SELinux, forbids MPTCP sockets to this process",
+  [-ERRNO.EPERM]: "a seccomp filter or a security module does not allow this process MPTCP sockets",
+  [-ERRNO.EACCES]: "a security module such as SELinux does not allow this process MPTCP sockets",
 };
 
 const OFF_BY_CALLER: Fallback = { reason: "off", detail: 'Switched off by mptcp: "off"' };
@@ -48,13 +48,13 @@ const OFF_BY_ENVIRONMENT: Fallback = {
 /** The fallback of a connection whose other end answered without MPTCP. */
 export const PEER_OF_CLIENT: Fallback = {
   reason: "peer",
-  detail: "The server does not speak MPTCP, or something on the path took the option away",
+  detail: "The server does not support MPTCP, or something on the path removed the option",
 };
 
 /** The fallback of a connection whose other end asked without MPTCP. */
 export const PEER_OF_SERVER: Fallback = {
   reason: "peer",
-  detail: "The client did not ask for MPTCP, or something on the path took the option away",
+  detail: "The client did not request MPTCP, or something on the path removed the option",
 };
 
 /**
@@ -88,7 +88,7 @@ export function runtimeFallback(platform: string, mode: MptcpMode = "prefer"): F
 
 /** The fallback of a platform that cannot have MPTCP. */
 export function noPlatform(platform: string): Fallback {
-  return { reason: "not-linux", detail: `No MPTCP here: ${platform}` };
+  return { reason: "not-linux", detail: `MPTCP is unavailable: ${platform}` };
 }
 
 function openTcp(domains: number[], fallback: Fallback, netns?: string): OpenedSocket {
@@ -106,7 +106,7 @@ function isRefusal(result: number): boolean {
 
 function socketError(result: number): MptcpError {
   const advice = result === -ERRNO.EMFILE
-    ? "This process has no file descriptor left: close some, or raise the limit (ulimit -n)"
+    ? "This process has no file descriptors left: close some, or raise the limit (ulimit -n)"
     : undefined;
   return systemError("socket", result, advice === undefined ? {} : { advice });
 }
@@ -153,7 +153,7 @@ export function peerRequiredError(
   fallback: Fallback | null,
 ): MptcpError {
   const why = fallback === null
-    ? "this kernel cannot tell whether the connection uses it. Linux 5.16 or later can"
+    ? "this kernel does not report whether the connection uses it. Linux 5.16 or later does"
     : `the connection fell back to TCP. ${fallback.detail}`;
   return new MptcpError(
     `connect ${formatHostPort(address, port)}: MPTCP is required but ${why}`,

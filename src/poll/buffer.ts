@@ -14,7 +14,7 @@ export function isDetached({ buffer }: Uint8Array): boolean {
 export function changedError(operation: string, done: number, length?: number): TypeError {
   const part = length === undefined ? "" : ` after ${done} of ${length} bytes`;
   return new TypeError(
-    `${operation}: the buffer was detached or made smaller${part}. Transfer or shrink a buffer, ` +
-      "or grow its WebAssembly.Memory, only when the operation is over",
+    `${operation}: the buffer was detached or made smaller${part}. Do not transfer or shrink a ` +
+      "buffer, or grow its WebAssembly.Memory, before the operation ends",
   );
 }

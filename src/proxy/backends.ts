@@ -89,7 +89,7 @@ export class Backend {
   }
 
   #timeoutError(timeout: number): MptcpError {
-    return new MptcpError(`connect ${this.address}: no answer for ${timeout} ms`, {
+    return new MptcpError(`connect ${this.address}: no answer within ${timeout} ms`, {
       name: "TimedOut",
       code: "ETIMEDOUT",
       errno: ERRNO.ETIMEDOUT,

@@ -273,7 +273,7 @@ export class Session implements ProxyConnection {
 }
 
 function idleError(timeout: number): MptcpError {
-  return new MptcpError(`No byte came for ${timeout} ms`, {
+  return new MptcpError(`No data was received for ${timeout} ms`, {
     name: "TimedOut",
     code: "ERR_IDLE_TIMEOUT",
   });

@@ -20,13 +20,14 @@ export function hintsFor(facts: Facts, counters: MptcpCounters): string[] {
 }
 
 function* aboutSockets(facts: Facts, counters: MptcpCounters): Generator<string> {
-  if (!facts.ipv6) yield "The kernel makes no IPv6 MPTCP sockets: IPv6 connections are TCP";
+  if (!facts.ipv6) {
+    yield "The kernel does not create MPTCP sockets for IPv6: IPv6 connections are TCP";
+  }
   const { Blackhole = 0 } = counters;
   if (Blackhole > 0) {
-    yield `SYNs that asked for MPTCP were dropped on the way ${
-      times(Blackhole)
-    }: for a time after ` +
-      "that this kernel does not ask for it. Any `sysctl -w net.mptcp.blackhole_timeout=...` ends that";
+    yield `SYNs that requested MPTCP were dropped on the path ${times(Blackhole)}: for some time ` +
+      "after that, this kernel does not request MPTCP. Any " +
+      "`sysctl -w net.mptcp.blackhole_timeout=...` ends that";
   }
 }
 
@@ -34,38 +35,38 @@ function* aboutAddresses({ addresses, endpoints }: Facts): Generator<string> {
   const global = addresses.filter((address) => address.global);
   const devices = new Set(global.map(({ device }) => device));
   if (global.length === 0) {
-    yield "This host has no address that leads to another network";
+    yield "This host has no address with a route to other networks";
   } else if (devices.size === 1) {
-    yield `Only one interface (${[...devices][0]}) leads to another network: ` +
-      "there is nothing to add a path with on this side";
+    yield `Only one interface (${[...devices][0]}) has a route to other networks: ` +
+      "this host cannot add a second path";
   }
   for (const { id, address, implicit } of endpoints ?? []) {
     if (implicit || addresses.some((host) => host.address === address)) continue;
-    yield `Endpoint ${id} is ${address}, which is no address of this host: it cannot be used`;
+    yield `Endpoint ${id} is ${address}, which is not an address of this host: it has no effect`;
   }
 }
 
 function* aboutPathManager(facts: Facts): Generator<string> {
   const { limits, endpoints, sysctls, capabilities } = facts;
   if (limits === null || endpoints === null) {
-    yield "This kernel has no path manager: connections keep to one path. Linux 5.7 has one";
+    yield "This kernel has no path manager, so connections use one path. Linux 5.7 and later have one";
     return;
   }
   if (sysctls.pathManager !== undefined && sysctls.pathManager !== "kernel") {
     yield `The path manager is "${sysctls.pathManager}": endpoints and limits have no effect on new ` +
-      "connections, whose paths are a program's affair";
+      "connections, whose paths are managed by a program";
     return;
   }
-  if (limits.subflows === 0) yield "The limit of subflows is 0: connections keep to one path";
+  if (limits.subflows === 0) yield "The subflow limit is 0: connections use one path";
   if (endpoints.length === 0) {
-    yield "There are no endpoints: this side neither announces addresses nor opens subflows. " +
-      "Add some with MptcpPathManager or `ip mptcp endpoint add`";
+    yield "There are no endpoints: this host neither announces addresses nor opens subflows. " +
+      "Add endpoints with MptcpPathManager or `ip mptcp endpoint add`";
   }
   if (limits.addAddrAccepted === 0) {
-    yield "The limit addAddrAccepted is 0: addresses that servers announce are not used";
+    yield "The limit addAddrAccepted is 0: addresses announced by servers are not used";
   }
   if (!capabilities.netAdmin) {
-    yield "Without CAP_NET_ADMIN this process can read endpoints and limits, not change them";
+    yield "Without CAP_NET_ADMIN this process can read endpoints and limits, but not change them";
   }
 }
 

@@ -76,8 +76,8 @@ function hintsOn(netns: { netns?: string }): string[] {
   const { hints, endpoints } = mptcpSupport(netns);
   const silent = endpoints?.some(({ subflow }) => subflow)
     ? [
-      "The kernel opens subflows from its own endpoints once the server has answered something, " +
-      "and nothing was asked of it here",
+      "The kernel opens subflows from this host's endpoints only after the server has sent data, " +
+      "and this check sends no request",
     ]
     : [];
   return [...hints, ...silent];

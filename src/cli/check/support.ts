@@ -30,7 +30,7 @@ export function hintLines(hints: readonly string[], styles: Styles): string[] {
   if (hints.length === 0) return [];
   return [
     "",
-    styles.bold("What keeps connections to one path:"),
+    styles.bold("Why connections have only one path:"),
     ...hints.map((hint) => `- ${hint}`),
   ];
 }
@@ -45,12 +45,12 @@ function* facts(support: MptcpSupport, styles: Styles): Generator<[string, strin
   if (limits !== null) {
     const { subflows, addAddrAccepted } = limits;
     const announced = count(addAddrAccepted, "announced address", "announced addresses");
-    yield ["Limits", `${count(subflows, "subflow")} beside the first, ${announced} used`];
+    yield ["Limits", `${count(subflows, "subflow")} in addition to the first, ${announced} used`];
   }
 }
 
 function families({ ipv4, ipv6 }: MptcpSupport): string {
-  return ipv4 && ipv6 ? "yes, over IPv4 and IPv6" : `yes, over IPv${ipv4 ? 4 : 6} alone`;
+  return ipv4 && ipv6 ? "yes, over IPv4 and IPv6" : `yes, over IPv${ipv4 ? 4 : 6} only`;
 }
 
 const COLUMNS = [

@@ -74,7 +74,7 @@ export class LiveTable {
       return this.#paths.events();
     } catch (error) {
       if (!(error instanceof MptcpError) || error.code !== "EPERM") throw error;
-      this.#events = ["They need CAP_NET_ADMIN"];
+      this.#events = ["Events need CAP_NET_ADMIN"];
       return null;
     }
   }
@@ -109,7 +109,7 @@ export class LiveTable {
     // A third of the screen at most, with the heading.
     const count = Math.min(this.#events.length, Math.max(0, Math.floor(rows / 3) - 2));
     const events = count === 0 ? [] : ["", styles.bold("EVENTS"), ...this.#events.slice(-count)];
-    const foot = ["", styles.dim("q or Ctrl-C ends this")];
+    const foot = ["", styles.dim("Press q or Ctrl-C to quit")];
     const room = Math.max(rows - events.length - foot.length, 1);
     const shown = this.#lines.slice(0, room);
     const hidden = this.#lines.length + this.#others - shown.length;

@@ -29,7 +29,7 @@ export function tellListener(listener: MptcpListener, telling: Telling, terminal
 
 /** "MPTCP", or "TCP" and why. */
 function protocolText(protocol: Protocol | "unknown", fallback: Fallback | null): string {
-  if (protocol === "unknown") return "the kernel does not say whether it is MPTCP";
+  if (protocol === "unknown") return "the kernel does not report whether it is MPTCP";
   return fallback === null
     ? protocol.toUpperCase()
     : `${protocol.toUpperCase()}. ${fallback.detail}`;
@@ -107,7 +107,7 @@ export class ConnectionLog implements Disposable {
       if (this.#open.has(key)) continue;
       this.#open.add(key);
       const { localAddr, remoteAddr } = subflow;
-      this.#tell({ event: "subflow", localAddr, remoteAddr }, [`Another subflow: ${key}`]);
+      this.#tell({ event: "subflow", localAddr, remoteAddr }, [`New subflow: ${key}`]);
     }
     // All of them go at the end of a connection, which is told anyway.
     if (now.size === 0) return;
@@ -117,7 +117,7 @@ export class ConnectionLog implements Disposable {
       const gone = this.#subflows.get(key);
       if (gone === undefined) continue;
       const { localAddr, remoteAddr } = gone;
-      this.#tell({ event: "subflow-closed", localAddr, remoteAddr }, [`A subflow is gone: ${key}`]);
+      this.#tell({ event: "subflow-closed", localAddr, remoteAddr }, [`Subflow closed: ${key}`]);
     }
   }
 

@@ -114,7 +114,7 @@ export class Shuttle {
     if (idle === undefined) return;
     clearTimeout(this.#idleTimer);
     this.#idleTimer = setTimeout(() => {
-      this.#idleError = new MptcpError(`nothing has moved for ${idle} s`, {
+      this.#idleError = new MptcpError(`no data was sent or received for ${idle} s`, {
         name: "TimedOut",
         code: "ETIMEDOUT",
       });

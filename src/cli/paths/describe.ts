@@ -35,7 +35,7 @@ export function pathLines(
   if (limits !== undefined) {
     const { subflows, addAddrAccepted } = limits;
     lines.push(
-      `Limits: ${subflows} more subflows for each connection, ${addAddrAccepted} announced addresses.` +
+      `Limits per connection: ${subflows} additional subflows, ${addAddrAccepted} announced addresses.` +
         (pathManager === "userspace" ? " net.mptcp.path_manager is userspace." : ""),
     );
   }

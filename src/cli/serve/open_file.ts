@@ -78,7 +78,7 @@ export class OpenFile implements AsyncDisposable {
         try {
           const chunk = new Uint8Array(Math.min(CHUNK_SIZE, end - at));
           const { bytesRead } = await handle.read(chunk, 0, chunk.byteLength, at);
-          if (bytesRead === 0) throw new Error(`${this.name} has become shorter`);
+          if (bytesRead === 0) throw new Error(`${this.name} became shorter while it was served`);
           at += bytesRead;
           controller.enqueue(chunk.subarray(0, bytesRead));
         } catch (error) {

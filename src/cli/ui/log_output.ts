@@ -41,7 +41,7 @@ export class LogOutput {
   /** Takes a line, or lines. */
   add(text: string): void {
     if (this.#size + text.length > LIMIT) {
-      if (this.#lost++ === 0) this.#fail("its reader is too slow");
+      if (this.#lost++ === 0) this.#fail("the program that reads it is too slow");
       return;
     }
     this.#waiting.push(text);
@@ -74,7 +74,7 @@ export class LogOutput {
   #fail(reason: string): void {
     if (this.#isFailing) return;
     this.#isFailing = true;
-    this.#onFailure(`The log cannot be written: ${reason}. This goes on without it.`);
+    this.#onFailure(`Cannot write the log: ${reason}. Continuing without it.`);
   }
 
   /** Writes all of the bytes; gives why they could not be. */
@@ -86,7 +86,7 @@ export class LogOutput {
       if (error === null) at += count;
       // Another process that has the pipe has set it to nonblocking.
       else if (error.code === "EAGAIN") await new Promise((go) => setTimeout(go, FULL_INTERVAL));
-      else return error.code === "EPIPE" ? "its reader is gone" : error.message;
+      else return error.code === "EPIPE" ? "the program that reads it has ended" : error.message;
     }
     return null;
   }

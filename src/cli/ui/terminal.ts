@@ -135,7 +135,7 @@ export function openTerminal(): Terminal & Disposable {
     // A reader that has enough, as `head`, is no failure.
     if (error.code === "EPIPE") process.exit(0);
     if (writes > 0) return;
-    writeError(`Standard output cannot be written: ${error.message}\n`);
+    writeError(`Cannot write standard output: ${error.message}\n`);
     process.exit(1);
   };
   stdout.on("error", gone);

@@ -225,8 +225,8 @@ export class AdaptivePolicy implements PathPolicy {
       const waits = backup && this.#remember(path).part >= EQUAL && at - this.#busyAt < REST;
       if (path.backup === backup || waits) return [];
       const reason = backup
-        ? "nothing moves: the next transfer begins without it"
-        : "nothing moves: the next transfer begins with it";
+        ? "no data is moving: the next transfer starts without it"
+        : "no data is moving: the next transfer starts with it";
       return [{ path: path.path, backup, reason }];
     });
     return { changes, again: 250 };
@@ -255,7 +255,7 @@ export class AdaptivePolicy implements PathPolicy {
       .toSorted((a, b) => b.initial - a.initial || movedBy(b) - movedBy(a));
     const [first] = waiting;
     if (first === undefined) return [];
-    return [{ path: first.path, backup: false, reason: "connections go over it" }];
+    return [{ path: first.path, backup: false, reason: "connections use it" }];
   }
 
   #tryNext(sample: PolicySample): PolicyAnswer {
@@ -301,7 +301,7 @@ export class AdaptivePolicy implements PathPolicy {
     if (longer * alone <= STRANDED) return null;
     return `its round trip is ${longer.toFixed(0)} ms longer: at ${
       rateText(alone)
-    } more data would wait for it than the buffers hold`;
+    }, the buffers cannot hold the data that waits for it`;
   }
 
   #beginTest(path: PathSample, at: number, alone: number): PolicyAnswer {
@@ -320,7 +320,7 @@ export class AdaptivePolicy implements PathPolicy {
       count: 1,
       bytes: 0,
     };
-    const reason = "a few packets will tell how fast it is";
+    const reason = "testing its speed with a few packets";
     return { changes: [{ path: path.path, backup: false, reason }], again: AT_ONCE };
   }
 
@@ -328,7 +328,9 @@ export class AdaptivePolicy implements PathPolicy {
   #continueTest(sample: PolicySample): PolicyAnswer {
     const test = this.#test!;
     const path = sample.paths.find((path) => path.path === test.path);
-    if (path === undefined || path.subflows === 0) return this.#abandonTest(sample, "it is gone");
+    if (path === undefined || path.subflows === 0) {
+      return this.#abandonTest(sample, "the path is gone");
+    }
     const { at } = sample;
     const moved = movedBy(path);
     const used = moved + outstandingOf(path) - test.base;
@@ -344,7 +346,7 @@ export class AdaptivePolicy implements PathPolicy {
       if (used > 0) {
         test.movedAt = at;
         test.open = false;
-        const reason = "the packets are on their way";
+        const reason = "waiting for the test packets to arrive";
         return { changes: [{ path: path.path, backup: true, reason }], again: TEST_STEP };
       }
       if (at - test.began < TEST_PATIENCE + 2 * (path.rtt ?? 0)) {
@@ -381,7 +383,9 @@ export class AdaptivePolicy implements PathPolicy {
     if (isSlow) {
       this.#ban(path, at);
       this.#endTest(at);
-      const reason = `it carries ${rateText(rate)}, too little beside ${rateText(test.alone)}`;
+      const reason = `it carries ${rateText(rate)}, too little compared with ${
+        rateText(test.alone)
+      }`;
       return { changes: [{ path: path.path, backup: true, reason }], again: 50 };
     }
     if (test.bytes < TEST_BYTES && test.count < TESTS) {
@@ -396,7 +400,7 @@ export class AdaptivePolicy implements PathPolicy {
         open: true,
         count: test.count + 1,
       });
-      const reason = "a few more packets will tell how fast it is";
+      const reason = "testing its speed with a few more packets";
       return { changes: [{ path: path.path, backup: false, reason }], again: AT_ONCE };
     }
     const { alone } = test;
@@ -423,7 +427,7 @@ export class AdaptivePolicy implements PathPolicy {
     this.#phase = "trial";
     const length = 300 + 4 * (path.minRtt ?? 0);
     this.#trial = { path: path.path, began: at, alone, length, isRescue: false };
-    const reason = `${why}: it is used beside the others, which carry ${rateText(alone)}`;
+    const reason = `${why}: using it with the others, which carry ${rateText(alone)}`;
     return { changes: [{ path: path.path, backup: false, reason }], again: 50 };
   }
 
@@ -453,7 +457,7 @@ export class AdaptivePolicy implements PathPolicy {
     if (!collapsed && elapsed < 3 * trial.length) return { changes: [], again: 50 };
     this.#ban(path, at);
     this.#endTrial(at);
-    const reason = `with it ${rateText(now)} came through, without it ${rateText(trial.alone)}`;
+    const reason = `${rateText(now)} with it, ${rateText(trial.alone)} without it`;
     return { changes: [{ path: path.path, backup: true, reason }], again: 50 };
   }
 
@@ -512,9 +516,9 @@ export class AdaptivePolicy implements PathPolicy {
     const before = this.#alone;
     this.#ban(worst!, at);
     this.#beginRecovery(worst!, at, before, false);
-    const reason = `the whole fell to ${rateText(now)}, below the ${
+    const reason = `the total fell to ${rateText(now)}, below the ${
       rateText(before)
-    } of fewer paths, and this one holds it up`;
+    } of fewer paths, and this path slows it down`;
     const close = drain(worst!) >= STUCK;
     return { changes: [{ path: worst!.path, backup: true, reason, close }], again: 25 };
   }
@@ -558,8 +562,8 @@ export class AdaptivePolicy implements PathPolicy {
     this.#beginRecovery(guilty, at, recovery.before, true);
     return {
       changes: [
-        { path: dropped.path, backup: false, reason: "without it things were no faster" },
-        { path: guilty.path, backup: true, reason: "it holds up the other" },
+        { path: dropped.path, backup: false, reason: "transfers were no faster without it" },
+        { path: guilty.path, backup: true, reason: "it slows down the other path" },
       ],
       again: 25,
     };
@@ -585,7 +589,11 @@ export class AdaptivePolicy implements PathPolicy {
     const time = `${stall.toFixed(0)} ms`;
     return {
       changes: [
-        { path: best!.path, backup: false, reason: `the others carry nothing since ${time}` },
+        {
+          path: best!.path,
+          backup: false,
+          reason: `the other paths have carried nothing for ${time}`,
+        },
         ...stuck.map(({ path }) => ({
           path,
           backup: true,
@@ -612,7 +620,7 @@ export class AdaptivePolicy implements PathPolicy {
     if (!isReceiver || best === undefined || at - this.#busyAt > RESCUE) return null;
     this.#phase = "trial";
     this.#trial = { path: best.path, began: at, alone: 0, length: 0, isRescue: true };
-    const reason = `nothing has come for ${stall.toFixed(0)} ms`;
+    const reason = `nothing was received for ${stall.toFixed(0)} ms`;
     return { changes: [{ path: best.path, backup: false, reason }], again: 25 };
   }
 
@@ -625,7 +633,7 @@ export class AdaptivePolicy implements PathPolicy {
     // What is underway arrives first.
     if (!others || at - began < RAMP_WINDOW) return { changes: [], again: 50 };
     [this.#phase, this.#since, this.#trial] = ["ramp", at, null];
-    const reason = "the others carry something again";
+    const reason = "the other paths carry data again";
     return { changes: [{ path: path.path, backup: true, reason }], again: 50 };
   }
 

@@ -142,16 +142,18 @@ function exclusion(
   what: { device: string; address: string | undefined },
   { include, exclude }: Selection,
 ): string | undefined {
-  if (exclude.some((matches) => matches(what))) return "excluded by the options";
+  if (exclude.some((matches) => matches(what))) return "excluded by an option";
   if (include !== null) {
-    return include.some((matches) => matches(what)) ? undefined : "not among those to include";
+    return include.some((matches) => matches(what))
+      ? undefined
+      : "does not match an included pattern";
   }
-  if (link.loopback) return "the loopback interface leads nowhere";
+  if (link.loopback) return "the loopback interface does not lead to other hosts";
   const isVirtual = VIRTUAL_NAMES.test(link.name) || VIRTUAL_KINDS.includes(link.kind ?? "");
   return isVirtual
     ? `interfaces of containers and tunnels${
       link.kind === undefined ? "" : ` (${link.kind})`
-    } are used only if they are included by name`
+    } must be included by name`
     : undefined;
 }
 
@@ -164,13 +166,13 @@ function missingOf(link: Link, address: LinkAddress | undefined): MissingPart[] 
   }
   if (address === undefined) {
     return [{
-      text: `${link.name} has no address that leads beyond its link`,
+      text: `${link.name} has no address that is valid beyond its link`,
       commands: [`ip address add ADDRESS/PREFIX dev ${link.name}`],
     }];
   }
   if (address.usable) return [];
   return [{
-    text: `${address.address} cannot be used (yet): it is tentative, a duplicate or deprecated`,
+    text: `${address.address} cannot be used: it is tentative, a duplicate or deprecated`,
     commands: [],
   }];
 }
@@ -219,7 +221,7 @@ function isWayOut({ destination, gateway }: Route): boolean {
 function noRoute({ device, family, address }: Found): MissingPart {
   const ip = family === 6 ? "ip -6" : "ip";
   return {
-    text: `no route leads from ${address} out by ${device}`,
+    text: `there is no route from ${address} via ${device}`,
     commands: [`${ip} route add default via GATEWAY dev ${device} metric 1000`],
   };
 }

@@ -45,7 +45,7 @@ export function managePaths(options: ManagePathsOptions = {}): ManagedPaths {
   if (options.netns !== undefined) checkHostname(options.netns, "netns");
   const platform = unsupportedPlatform();
   if (platform !== null) {
-    throw new MptcpError(`No path manager here: ${platform}`, { code: "ERR_NOT_LINUX" });
+    throw new MptcpError(`The path manager is unavailable: ${platform}`, { code: "ERR_NOT_LINUX" });
   }
   return new PathsManager(options);
 }

@@ -282,7 +282,7 @@ export class PathsManager implements ManagedPaths {
     }
     if (this.#options.dryRun) {
       if (!endpoints.some((endpoint) => endpoint.address === address)) {
-        this.#decideOnce(info, `it has an address and a route out${backup ? "; as backup" : ""}`);
+        this.#decideOnce(info, `it has an address and a route${backup ? "; used as backup" : ""}`);
       }
       return;
     }
@@ -293,7 +293,7 @@ export class PathsManager implements ManagedPaths {
     } else this.#failures.delete(address);
     if (outcome.state !== "made" || !outcome.isNew) return;
     this.#wanted.set(address, backup);
-    const reason = `it has an address and a route out${backup ? "; it begins as backup" : ""}`;
+    const reason = `it has an address and a route${backup ? "; it starts as backup" : ""}`;
     this.#decide("network", info, "add", reason);
     this.#onConnections();
   }
@@ -312,7 +312,7 @@ export class PathsManager implements ManagedPaths {
     if (now() - made.leavingSince! >= this.#linger) {
       this.#attempt(address, () => this.#keeper.remove(address));
       this.#wanted.delete(address);
-      this.#decide("network", gone(made), "remove", "its address or its route is gone");
+      this.#decide("network", gone(made), "remove", "its address or route is gone");
     } else {
       if (isNew) this.#attempt(address, () => this.#keeper.setBackup(address, true));
       this.#schedule(this.#linger);
@@ -453,7 +453,7 @@ export class PathsManager implements ManagedPaths {
         "network",
         infoOf(candidate),
         "retry",
-        "no connection has a subflow from it: another attempt",
+        "no connection has a subflow from it: trying again",
       );
     }
   }
@@ -480,8 +480,8 @@ export class PathsManager implements ManagedPaths {
     const key = isPermission ? code : message;
     if (this.#problems.has(key)) return;
     const text = isPermission
-      ? "Changing paths needs CAP_NET_ADMIN in the user namespace that owns the network namespace: " +
-        "without it paths are only watched"
+      ? "Changing paths needs CAP_NET_ADMIN in the user namespace that owns the network namespace. " +
+        "Without it, paths are only watched"
       : message;
     this.#problems.set(key, text);
     this.#queue.push({ type: "problem", message: text, code });
@@ -545,17 +545,17 @@ export class PathsManager implements ManagedPaths {
     const leaving = isMade && this.#keeper.made.get(address!)?.leavingSince !== undefined;
     if (leaving) return ["leaving", "its route is gone"];
     if (isMade) return ["ready", undefined];
-    if (other !== undefined) return ["foreign", "another program has made its endpoint"];
+    if (other !== undefined) return ["foreign", "another program created its endpoint"];
     if (excluded !== undefined) return ["excluded", excluded];
     if (missing.length > 0) return ["incomplete", undefined];
     if (this.#reach(candidate) !== "reached") {
-      return ["probing", "it has not been reached yet"];
+      return ["probing", "the probe has not succeeded yet"];
     }
     const failure = this.#failures.get(address!);
     if (failure !== undefined) return ["failed", failure];
-    if (this.#userspace !== null) return ["ready", "subflows are opened for each connection"];
+    if (this.#userspace !== null) return ["ready", "subflows are opened per connection"];
     return this.#options.dryRun
-      ? ["incomplete", "it would get an endpoint"]
+      ? ["incomplete", "an endpoint would be created"]
       : ["failed", [...this.#problems.values()][0]];
   }
 

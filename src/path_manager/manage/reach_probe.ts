@@ -74,7 +74,7 @@ export class ReachProbe {
     const { signal } = state.abort;
     const expiry = AbortSignal.timeout(PATIENCE);
     let reached = false;
-    let reason = "it was not reached";
+    let reason = "the probe failed";
     try {
       reached = await this.#probe(path, AbortSignal.any([signal, expiry]));
     } catch (error) {

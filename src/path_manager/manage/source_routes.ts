@@ -186,7 +186,7 @@ function join(header: Uint8Array, attributes: AttributeBuilder): Uint8Array {
 
 function missingPart(candidate: Candidate, network: Network): MissingPart {
   return {
-    text: `what is sent from ${candidate.address} leaves by another interface than ` +
+    text: `packets from ${candidate.address} leave via another interface than ` +
       candidate.device,
     commands: commandsFor(candidate, network),
   };

@@ -84,7 +84,7 @@ function connectionFamilies(
     ),
     gauge(
       "mptcp_fallback_connections",
-      "Open connections of MPTCP sockets that became TCP.",
+      "Open connections of MPTCP sockets that fell back to TCP.",
       FAMILIES.map((family) => ({ labels: { family: `ipv${family}` }, value: fallbacks[family] })),
     ),
   ];
@@ -133,22 +133,22 @@ function subflowFamilies({ subflows, endpoints, addresses }: Survey): MetricFami
     ),
     gauge(
       "mptcp_subflow_sent_bytes",
-      "Bytes sent on the subflows that are open now.",
+      "Bytes sent on open subflows.",
       sum(({ bytesSent }) => bytesSent),
     ),
     gauge(
       "mptcp_subflow_received_bytes",
-      "Bytes received on the subflows that are open now.",
+      "Bytes received on open subflows.",
       sum(({ bytesReceived }) => bytesReceived),
     ),
     gauge(
       "mptcp_subflow_retransmitted_bytes",
-      "Bytes sent again on the subflows that are open now.",
+      "Bytes retransmitted on open subflows.",
       sum(({ bytesRetrans }) => bytesRetrans),
     ),
     gauge(
       "mptcp_subflow_retransmitted_segments",
-      "Segments sent again on the subflows that are open now.",
+      "Segments retransmitted on open subflows.",
       sum(({ retransmissions }) => retransmissions),
     ),
     gauge(
@@ -187,12 +187,12 @@ function counterFamilies(counters: MptcpCounters): MetricFamily[] {
   return [
     counter(
       "mptcp_fallbacks",
-      "Connections that became TCP, or were not asked to be MPTCP, by reason.",
+      "Connections that fell back to TCP or did not request MPTCP, by reason.",
       named(FALLBACKS, "reason"),
     ),
     counter(
       "mptcp_mapping_mismatches",
-      "Received data mappings that contradict the one before (MPTcpExtDSSNotMatching). When this rises, a transfer may have delivered wrong bytes: verify data by a digest or use TLS.",
+      "Received data mappings that contradict the one before (MPTcpExtDSSNotMatching). If this rises, a transfer may have delivered wrong bytes: verify data with a digest or use TLS.",
       named({ DSSNotMatching: "DSSNotMatching" }, "counter"),
     ),
     counter("mptcp_ext", "The kernel's MPTcpExt counters, by name.", all),
@@ -241,7 +241,7 @@ function limitFamilies({ subflows, addAddrAccepted }: PathManagerLimits): Metric
   return [
     gauge(
       "mptcp_limit_subflows",
-      "How many subflows a connection may have besides the first.",
+      "How many subflows a connection may have in addition to the first.",
       [{ labels: {}, value: subflows }],
     ),
     gauge(

@@ -52,9 +52,9 @@ class Card {
     this.peak = 1;
     this.title = make("b");
     this.sum = make("span");
-    this.canvas = make("canvas", { role: "img", "aria-label": "What each path carries, 30 seconds" });
+    this.canvas = make("canvas", { role: "img", "aria-label": "Traffic of each path in the last 30 seconds" });
     this.body = make("tbody");
-    const heads = ["path", "interface", "state", "sending", "receiving", "RTT", "sent again"];
+    const heads = ["path", "interface", "state", "sending", "receiving", "RTT", "retransmitted"];
     const head = make("tr", {}, ...heads.map((text, i) =>
       make("th", { class: i > 2 ? "n" : i === 1 ? "wide" : "" }, text)));
     this.element = make("article", { class: "card", "data-token": token },
@@ -177,7 +177,7 @@ function onState(state) {
     if (now - card.seen > wait) { card.remove(); cards.delete(token); }
   }
   $("more").hidden = more === 0;
-  $("more").textContent = "and " + plural(more, "connection") + " more that carry less";
+  $("more").textContent = "and " + plural(more, "connection") + " more with less traffic";
   $("fallbacks").tBodies[0].replaceChildren(...(fallbacks.length === 0
     ? [make("tr", {}, make("td", { class: "dim" }, "none"))]
     : fallbacks.map(({ reason, count }) =>
@@ -220,7 +220,7 @@ const on = (name, action) => source.addEventListener(name, ({ data }) => action(
 on("state", onState);
 on("note", onNote);
 on("demo", onDemo);
-source.onerror = () => { $("totals").textContent = "The program has ended, or cannot be reached."; };
+source.onerror = () => { $("totals").textContent = "The program has ended or is unreachable."; };
 let drawn = 0;
 (function frame(now) {
   requestAnimationFrame(frame);

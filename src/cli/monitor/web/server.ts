@@ -100,12 +100,14 @@ function refusal(request: Request, token: string | null): Response | null {
   if (token === null) {
     // A name that leads to loopback by another's name server would let any page in.
     const bare = hostname.replace(/^\[|\]$/g, "");
-    if (!isLoopback(bare)) return text(403, "This page is for loopback addresses alone");
+    if (!isLoopback(bare)) return text(403, "This page is only served on loopback addresses");
   } else if (!isSame(searchParams.get("token") ?? "", token)) {
-    return text(403, "The address of this page has a token, which is missing here");
+    return text(403, "The token of this page is missing: use the URL that mptcp monitor printed");
   }
   const from = request.headers.get("origin");
-  return from !== null && from !== origin ? text(403, "This is for this page alone") : null;
+  return from !== null && from !== origin
+    ? text(403, "Only this page may make this request")
+    : null;
 }
 
 function isSame(given: string, token: string): boolean {

@@ -79,10 +79,10 @@ const SHOWN_DECISIONS = 50;
 const SHOWN = 200;
 
 const FALLBACKS = {
-  MPCapableFallbackSYNACK: "The server does not speak MPTCP",
+  MPCapableFallbackSYNACK: "The server does not support MPTCP",
   MPCapableFallbackACK: "The handshake ended without MPTCP",
   MPCapableSYNTXDrop: "SYNs with MPTCP were not answered",
-  MPCapableSYNTXDisabled: "Not asked, after SYNs that were not answered",
+  MPCapableSYNTXDisabled: "MPTCP not requested, because earlier SYNs were not answered",
   MPCapableDataFallback: "The first data came without MPTCP",
   DssFallback: "A data mapping was missing",
   DSSCorruptionFallback: "A data mapping was corrupt",
@@ -126,7 +126,7 @@ export class MachineWatch {
     const warning = mismatches === 0
       ? null
       : `Received data mappings contradicted one another ${mismatches} times ` +
-        "(MPTcpExtDSSNotMatching): a transfer may have delivered wrong bytes. Compare a digest.";
+        "(MPTcpExtDSSNotMatching): a transfer may have delivered wrong bytes. Verify its digest.";
     return { fallbacks, warning };
   }
 
