@@ -1,6 +1,6 @@
 /**
- * Multipath TCP sockets for Deno and Bun: they look like `Deno.Listener` and `Deno.TcpConn`, fall
- * back to TCP where there is no MPTCP, and say which of the two they are and why.
+ * Multipath TCP sockets for Deno and Bun. They look like `Deno.Listener` and `Deno.TcpConn`, fall
+ * back to TCP where MPTCP is unavailable, and report which protocol each connection uses and why.
  *
  * ```ts
  * import { connectMptcp, listenMptcp } from "@multipath/mptcp";
@@ -15,7 +15,7 @@
  * client.close();
  * ```
  *
- * Linux 5.6 or later has MPTCP. Requires `--allow-ffi` in Deno; libc is opened on first use.
+ * MPTCP needs Linux 5.6 or later. Requires `--allow-ffi` in Deno; libc is opened on first use.
  *
  * @module
  */

@@ -8,7 +8,7 @@ import { ERRNO, errnoClass, errnoName, errnoText } from "../ffi/linux/errno.ts";
 import { formatHostPort } from "./show.ts";
 import type { Fallback } from "./types.ts";
 
-/** What an {@linkcode MptcpError} carries beside its message. */
+/** The properties of an {@linkcode MptcpError}. */
 export interface MptcpErrorOptions extends ErrorOptions {
   /** The name of the class of `Deno.errors` that the runtime's own socket would have thrown. */
   name?: string;
@@ -22,17 +22,17 @@ export interface MptcpErrorOptions extends ErrorOptions {
   address?: string;
   /** The port that the operation was about. */
   port?: number;
-  /** Why there is no MPTCP. */
+  /** Why MPTCP is unavailable. */
   fallback?: Fallback;
 }
 
 /**
- * A network operation that failed. The message says what failed, on what, and where it helps, what
- * to do about it.
+ * A network operation that failed. The message says what failed, on what, and, if useful, what to do
+ * about it.
  *
  * `code` is what programs should test. `name` is the name that `Deno.listen` and `Deno.connect`
- * give the same failure ("ConnectionRefused", "AddrInUse", "BadResource"...), and "MptcpError" where
- * they have none, so that code which looks at `error.name` works with either.
+ * give the same failure ("ConnectionRefused", "AddrInUse", "BadResource"...), and "MptcpError" if they
+ * have none, so that code that checks `error.name` works with both.
  *
  * @example
  * ```ts
@@ -50,7 +50,7 @@ export interface MptcpErrorOptions extends ErrorOptions {
 export class MptcpError extends Error {
   /**
    * The C name of the errno ("ECONNREFUSED", "EMFILE"), Node's name for a failed look-up
-   * ("ENOTFOUND", "EAI_AGAIN"), or "ERR_..." for a refusal of this module's own.
+   * ("ENOTFOUND", "EAI_AGAIN"), or "ERR_..." for an error of this module itself.
    */
   readonly code: string;
   /** The errno as a positive number, where a system call failed. */
@@ -61,10 +61,10 @@ export class MptcpError extends Error {
   readonly address?: string;
   /** The port that the operation was about. */
   readonly port?: number;
-  /** Why there is no MPTCP, where it was required. */
+  /** Why MPTCP is unavailable, if it was required. */
   readonly fallback?: Fallback;
 
-  /** Makes an error; the options become its properties. */
+  /** Creates an error; the options become its properties. */
   constructor(message: string, options: MptcpErrorOptions) {
     super(message, options);
     this.name = options.name ?? "MptcpError";

@@ -1,6 +1,6 @@
 /**
- * The public types. They are structural: nothing here names a type of Deno or Bun, and what looks
- * like `Deno.TcpConn` or `Deno.TcpListener` is assignable to it.
+ * The public types. They are structural: they name no type of Deno or Bun, and have the shape of
+ * `Deno.TcpConn` and `Deno.TcpListener`.
  *
  * @module
  */
@@ -10,9 +10,9 @@ import type { MptcpInfo, TcpInfo } from "./kernel/info_types.ts";
 /**
  * Whether a connection uses MPTCP:
  *
- * - `"prefer"`: MPTCP where the kernel offers it, else TCP; `fallback` says why.
- * - `"require"`: an MPTCP socket or an error. The *peer* may still not speak MPTCP: that shows in
- *   `protocol` once connected.
+ * - `"prefer"`: MPTCP if the kernel offers it, otherwise TCP; `fallback` says why.
+ * - `"require"`: an MPTCP socket or an error. The *peer* may still not support MPTCP: `protocol` tells
+ *   once connected.
  * - `"require-peer"`: an MPTCP connection or an error. A peer that only speaks TCP is an `MptcpError`
  *   with code "ERR_MPTCP_PEER", whose `fallback` says why. Connections only.
  * - `"off"`: TCP.
@@ -22,17 +22,17 @@ import type { MptcpInfo, TcpInfo } from "./kernel/info_types.ts";
  */
 export type MptcpMode = "prefer" | "require" | "require-peer" | "off";
 
-/** Whether a listener uses MPTCP. An MPTCP listener takes TCP clients too, so it cannot require peers. */
+/** Whether a listener uses MPTCP. It accepts TCP clients too, so it cannot require MPTCP of peers. */
 export type ListenMode = Exclude<MptcpMode, "require-peer">;
 
-/** What a listener uses, and a connection whose protocol is known. */
+/** The protocol of a listener, or of a connection whose protocol is known. */
 export type Protocol = "mptcp" | "tcp";
 
 /** An address and port, as `Deno.NetAddr`. IPv4-mapped IPv6 addresses are shown as IPv4. */
 export interface NetAddr {
-  /** Always `"tcp"`: what MPTCP looks like to a program. */
+  /** Always `"tcp"`, for MPTCP too. */
   transport: "tcp";
-  /** An IP address. Link-local IPv6 addresses have their interface index behind a `%`. */
+  /** An IP address. Link-local IPv6 addresses end with `%` and the interface index. */
   hostname: string;
   /** 1 to 65535. */
   port: number;
@@ -42,21 +42,21 @@ export interface NetAddr {
 export interface Fallback {
   /**
    * - `"off"`: the caller or `NO_MPTCP` switched MPTCP off.
-   * - `"not-linux"`: this system cannot have it; the runtime's own TCP stands in.
-   * - `"kernel"`: the kernel refused an MPTCP socket, and `code` has the errno; or it made one and
-   *   could not ask for MPTCP by it.
-   * - `"peer"`: the other end, or something between, does not speak MPTCP.
-   * - `"blackhole"`: the kernel has stopped asking for MPTCP after connections that failed.
-   * - `"descriptor"`: a descriptor that was given is a TCP socket.
+   * - `"not-linux"`: MPTCP does not exist on this system; the runtime's own TCP is used.
+   * - `"kernel"`: the kernel refused an MPTCP socket, and `code` has the errno; or it created one but
+   *   could not request MPTCP with it.
+   * - `"peer"`: the peer, or a device on the path, does not support MPTCP.
+   * - `"blackhole"`: the kernel stopped requesting MPTCP after connections that failed.
+   * - `"descriptor"`: the descriptor passed to the function is a TCP socket.
    */
   readonly reason: "off" | "not-linux" | "kernel" | "peer" | "blackhole" | "descriptor";
-  /** The C name of the errno where there was one, as "ENOPROTOOPT". */
+  /** The C name of the errno, if any, such as "ENOPROTOOPT". */
   readonly code?: string;
-  /** A sentence for people: what happened, and where it helps, what to do. */
+  /** A sentence for people: what happened and, if useful, what to do. */
   readonly detail: string;
 }
 
-/** Keep-alive probes, in the kernel's terms. What is left out keeps the system's default. */
+/** Keep-alive probes, in the kernel's terms. Omitted members keep the system's default. */
 export interface KeepAlive {
   /** Seconds without data before the first probe (`TCP_KEEPIDLE`). */
   idle?: number;
@@ -67,18 +67,18 @@ export interface KeepAlive {
 }
 
 /**
- * Kernel options of a socket, set before it is bound or connected; accepted connections inherit a
- * listener's. One that the kernel refuses makes the call throw an `MptcpError` that names it. TCP
- * sockets take all of them; "since" is the first Linux whose MPTCP sockets do.
+ * Kernel options of a socket, set before it is bound or connected. Accepted connections inherit the
+ * options of the listener. If the kernel refuses an option, the call throws an `MptcpError` that names
+ * it. TCP sockets support all of them; "since" is the first Linux version whose MPTCP sockets do.
  */
 export interface SocketOptions {
   /** `TCP_NODELAY`: send small writes at once. Default `true`. Since 5.17. */
   noDelay?: boolean;
   /** `SO_KEEPALIVE` (since 5.13); an object: `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT` (since 6.10). */
   keepAlive?: boolean | KeepAlive;
-  /** `TCP_CONGESTION`: the congestion control by name, as "cubic", "reno", "bbr". Since 5.13. */
+  /** `TCP_CONGESTION`: the congestion control, such as "cubic", "reno" or "bbr". Since 5.13. */
   congestion?: string;
-  /** `TCP_MAXSEG`: the largest segment, in bytes. Since 6.17. */
+  /** `TCP_MAXSEG`: the maximum segment size, in bytes. Since 6.17. */
   maxSegment?: number;
   /**
    * `SO_SNDBUF` in bytes; the kernel doubles it, caps it at `net.core.wmem_max` and stops tuning it.
@@ -91,18 +91,19 @@ export interface SocketOptions {
    */
   receiveBuffer?: number;
   /**
-   * What the receive buffer begins with, in bytes, and is tuned up from: `SO_RCVLOWAT`, set to half of
-   * it and back to 1. The kernel begins with 128 KiB (`net.ipv4.tcp_rmem`), caps it at the third
-   * member of that, and takes memory for what is in the buffer alone: a peer can fill as much for each
-   * connection that nobody reads, which is why it is no default. Since 6.12; a kernel that ignores it
-   * is an error.
+   * The initial size of the receive buffer in bytes; the kernel tunes it up from there. It is set with
+   * `SO_RCVLOWAT`: to half the size, then back to 1. The kernel's default is 128 KiB
+   * (`net.ipv4.tcp_rmem`), its maximum the third value of that sysctl. Memory is only used for data in
+   * the buffer, but a peer can fill the buffer of every connection that is not read: raise it with
+   * care. Since 6.12; throws if the kernel ignores it.
    */
   initialReceiveBuffer?: number;
   /** `TCP_NOTSENT_LOWAT` in bytes: unsent data above which a socket is not writable. Since 6.9. */
   notSentLowat?: number;
   /**
-   * `TCP_DEFER_ACCEPT` in seconds: accept only once data has come. Listeners alone. Further subflows
-   * of an MPTCP connection are established that much later, as they carry no data at first. Since 5.19.
+   * `TCP_DEFER_ACCEPT` in seconds: accept a connection only after it has sent data. Listeners only.
+   * It delays additional subflows of MPTCP connections as well, because they carry no data at first.
+   * Since 5.19.
    */
   deferAccept?: number;
   /** `TCP_FASTOPEN`, the queue length, on a listener; `TCP_FASTOPEN_CONNECT`, 0 or 1, on connect. Since 6.2. */
@@ -111,7 +112,7 @@ export interface SocketOptions {
   mark?: number;
   /** `SO_PRIORITY`, 0 to 6 without `CAP_NET_ADMIN`. Since 5.13. */
   priority?: number;
-  /** `IP_TOS` (since 5.17) or `IPV6_TCLASS` (no MPTCP socket takes it up to 6.18), 0 to 255. */
+  /** `IP_TOS` (since 5.17) or `IPV6_TCLASS` (not on MPTCP sockets up to 6.18), 0 to 255. */
   tos?: number;
   /** `SO_BINDTODEVICE`: the name of a network interface. */
   bindDevice?: string;
@@ -123,16 +124,16 @@ export interface SocketOptions {
   linger?: number | null;
 }
 
-/** What `listenMptcp` takes. */
+/** Options of `listenMptcp`. */
 export interface ListenMptcpOptions {
   /**
-   * The descriptor of a socket that listens already, in place of `hostname`, `port`, `ipv6Only`,
-   * `reusePort` and `netns`; see `listenFds`. The listener owns it from then on. When `listenMptcp`
-   * throws, the descriptor stays yours and open.
+   * The descriptor of a socket that is already listening, instead of `hostname`, `port`, `ipv6Only`,
+   * `reusePort` and `netns`; see `listenFds`. The listener then owns it. If `listenMptcp` throws, you
+   * still own the descriptor, and it stays open.
    */
   fd?: number;
   /**
-   * An IP address, or a name that is one of this machine's. `"::"` takes IPv4 too unless `ipv6Only`.
+   * An IP address or a name of this machine. `"::"` accepts IPv4 too, unless `ipv6Only` is set.
    * @default {"0.0.0.0"}
    */
   hostname?: string;
@@ -157,7 +158,7 @@ export interface ListenMptcpOptions {
    */
   reusePort?: boolean;
   /**
-   * `IPV6_V6ONLY`: an IPv6 listener takes no IPv4 connections.
+   * `IPV6_V6ONLY`: an IPv6 listener does not accept IPv4 connections.
    * @default {false}
    */
   ipv6Only?: boolean;
@@ -167,7 +168,7 @@ export interface ListenMptcpOptions {
   socketOptions?: SocketOptions;
 }
 
-/** What `connectMptcp` takes. */
+/** Options of `connectMptcp`. */
 export interface ConnectMptcpOptions {
   /**
    * An IP address or a name.
@@ -181,16 +182,16 @@ export interface ConnectMptcpOptions {
    * @default {"prefer"}
    */
   mptcp?: MptcpMode;
-  /** Ends the attempt: the promise rejects with the signal's reason. */
+  /** Aborts the attempt: the promise rejects with the signal's reason. */
   signal?: AbortSignal;
   /**
-   * Happy Eyeballs (RFC 8305): start another attempt while one is slow. With `false` the addresses
-   * of a name are tried one after the other.
+   * Happy Eyeballs (RFC 8305): try the next address in parallel if an attempt is slow. With `false`
+   * the addresses of a name are tried one after another.
    * @default {true}
    */
   autoSelectFamily?: boolean;
   /**
-   * Milliseconds before the next attempt is started beside a slow one.
+   * Milliseconds before the next attempt is started in parallel with a slow one.
    * @default {250}
    */
   autoSelectFamilyAttemptDelay?: number;
@@ -199,48 +200,48 @@ export interface ConnectMptcpOptions {
   /** The port to connect from; 0 lets the kernel choose. */
   localPort?: number;
   /**
-   * Reach IPv4 addresses through an IPv6 socket, so that paths of both families can join one MPTCP
+   * Connect to IPv4 addresses with an IPv6 socket, so that paths of both families can join the MPTCP
    * connection. The kernel never adds IPv6 paths to an IPv4 socket.
    * @default {true}
    */
   dualStack?: boolean;
   /**
-   * A network namespace: a name under /run/netns or a path. Needs `CAP_SYS_ADMIN`. Names are looked
-   * up in the process's own.
+   * A network namespace: a name under /run/netns or a path. Needs `CAP_SYS_ADMIN`. Host names are
+   * looked up in the namespace of the process.
    */
   netns?: string;
   /** Kernel options of the connection. */
   socketOptions?: SocketOptions;
 }
 
-/** How a server, a client or a proxy is shut down. */
+/** Options of `shutdown` of a server, a client or a proxy. */
 export interface ShutdownOptions {
   /**
-   * Milliseconds that work under way has to finish; what is left is cut off.
+   * Milliseconds for work in progress to finish; after that it is cut off.
    * @default {Infinity}
    */
   timeout?: number;
 }
 
-/** A descriptor that a service manager has handed to this process. */
+/** A descriptor that a service manager passed to this process. */
 export interface ListenFd {
   /** The descriptor. */
   readonly fd: number;
-  /** Its name (`FileDescriptorName=` of systemd); "unknown" where it has none. */
+  /** Its name (`FileDescriptorName=` of systemd); "unknown" if it has none. */
   readonly name: string;
 }
 
-/** What the kernel knows of a TCP or MPTCP socket. */
+/** The state of a TCP or MPTCP socket in the kernel. */
 export interface MptcpState {
-  /** What it speaks now; of a listener what kind of socket it is. */
+  /** The protocol it uses now; for a listener, the kind of socket. */
   readonly protocol: Protocol | "unknown";
-  /** Why it is TCP, as far as its descriptor tells; `null` while it is not. */
+  /** Why it is TCP, as far as the descriptor reveals; `null` while it is MPTCP. */
   readonly fallback: Fallback | null;
-  /** Whether it listens. */
+  /** Whether it is listening. */
   readonly isListening: boolean;
   /** This end. */
   readonly localAddr: NetAddr;
-  /** The other end; `null` when there is none. */
+  /** The other end; `null` if it is not connected. */
   readonly remoteAddr: NetAddr | null;
   /** The kernel's figures about an MPTCP connection; `null` for anything else. */
   readonly info: MptcpInfo | null;
@@ -248,119 +249,122 @@ export interface MptcpState {
   readonly subflows: Subflow[];
 }
 
-/** A socket that takes connections; a `Deno.TcpListener` by structure, and more. */
+/** A listening socket. It has all members of `Deno.TcpListener`, and more. */
 export interface MptcpListener extends AsyncIterable<MptcpConn>, Disposable {
   /**
    * Waits for the next connection.
    *
-   * @throws {MptcpError} name "BadResource" when the listener is or gets closed; "Busy" when another
-   * `accept` is waiting; codes "EMFILE" and "ENFILE" when no descriptor is left (the connection stays
-   * in the backlog).
+   * @throws {MptcpError} name "BadResource" if the listener is closed, before or during the call;
+   * "Busy" if another `accept` is waiting; codes "EMFILE" and "ENFILE" if no descriptor is left (the
+   * connection stays in the backlog).
    */
   accept(): Promise<MptcpConn>;
-  /** Stops listening. Connections live on; one that nobody accepted is reset. */
+  /** Stops listening. Accepted connections stay open; the others are reset. */
   close(): void;
   /** The address and port that it listens on. */
   readonly addr: NetAddr;
-  /** The connections as they come, until the listener is closed. Leaving the loop closes it. */
+  /** Iterates over new connections until the listener is closed. Leaving the loop closes it. */
   [Symbol.asyncIterator](): AsyncIterableIterator<MptcpConn>;
-  /** Lets a waiting `accept` keep the process alive: how a listener begins. */
+  /** Makes a waiting `accept` keep the process alive, which is the default. */
   ref(): void;
-  /** Lets the process end though an `accept` waits. */
+  /** Allows the process to exit while an `accept` is waiting. */
   unref(): void;
   /**
-   * The file descriptor, borrowed: never close it. -1 once closed or detached, and where the runtime's
-   * own TCP stands in.
+   * The file descriptor. The socket still owns it: do not close it. -1 once closed or detached, and if
+   * the runtime's own TCP is used.
    */
   readonly fd: number;
-  /** What kind of socket listens. An MPTCP listener takes TCP clients too. */
+  /** The kind of socket. An MPTCP listener accepts TCP clients too. */
   readonly protocol: Protocol;
   /** Why it is TCP; `null` while it is MPTCP. */
   readonly fallback: Fallback | null;
   /**
-   * Gives the descriptor away, non-blocking and close-on-exec, and forgets it: the caller owns it.
-   * A waiting `accept` is rejected as by `close`.
+   * Transfers ownership of the descriptor to the caller. It is non-blocking and close-on-exec. A
+   * waiting `accept` is rejected as by `close`.
    *
-   * @throws {MptcpError} code "ERR_UNSUPPORTED" where the runtime's own TCP stands in.
+   * @throws {MptcpError} code "ERR_UNSUPPORTED" if the runtime's own TCP is used.
    */
   detach(): number;
 }
 
-/** A connection; a `Deno.TcpConn` by structure, and more. */
+/** A connection. It has all members of `Deno.TcpConn`, and more. */
 export interface MptcpConn extends Disposable {
   /**
-   * Reads at least one byte into `p`, waiting for it, and gives the number of bytes; `null` at the
-   * end of the stream. An empty `p` gives 0 at once. Reads are served in the order of the calls.
+   * Waits for data, reads at least one byte into `p`, and resolves to the number of bytes; `null` at
+   * the end of the stream. An empty `p` resolves to 0 at once. Reads are served in the order of the
+   * calls.
    *
    * @throws {MptcpError} code "ECONNRESET" and others from the network; name "Interrupted", code
-   * "EINTR" when the connection is closed meanwhile; name "BadResource" when it already was.
+   * "EINTR" if the connection is closed during the read; name "BadResource" if it was closed before.
    */
   read(p: Uint8Array): Promise<number | null>;
   /**
-   * Writes at least one byte of `p`, waiting for room, and gives the number of bytes: it may be
-   * fewer than `p` has. {@linkcode MptcpConn.writable} writes all. An empty `p` gives 0 at once.
+   * Waits for room, writes at least one byte of `p`, and resolves to the number of bytes, which may be
+   * fewer than the length of `p`. {@linkcode MptcpConn.writable} writes all bytes. An empty `p`
+   * resolves to 0 at once.
    *
-   * @throws {MptcpError} code "EPIPE" or "ECONNRESET" when the peer is gone; otherwise as `read`.
+   * @throws {MptcpError} code "EPIPE" or "ECONNRESET" if the peer has closed or reset the connection;
+   * otherwise as for `read`.
    */
   write(p: Uint8Array): Promise<number>;
   /**
-   * Closes both directions. What waits is rejected with name "Interrupted".
+   * Closes both directions. Pending reads and writes are rejected with name "Interrupted".
    *
-   * A peer that sends after that is reset over TCP. Over MPTCP it is not: it can send until the buffer
-   * of this end is full, and then waits until `net.mptcp.close_timeout` is over, 60 s by default. To
-   * leave a peer that goes on sending, set `socketOptions.linger` to 0, which makes `close` a reset, or
-   * end your direction with `closeWrite` and read to the end first.
+   * Over TCP, a peer that continues to send is reset. Over MPTCP it is not: it can fill the receive
+   * buffer of this end, and then waits for `net.mptcp.close_timeout`, 60 s by default. To stop such a
+   * peer, set `socketOptions.linger` to 0, which makes `close` a reset, or call `closeWrite` and read
+   * to the end first.
    */
   close(): void;
-  /** Ends the outgoing direction, behind what is being written: the peer reads end of stream. */
+  /** Closes the outgoing direction after pending writes: the peer reads end of stream. */
   closeWrite(): Promise<void>;
-  /** Lets a waiting `read` or `write` keep the process alive: how a connection begins. */
+  /** Makes a waiting `read` or `write` keep the process alive, which is the default. */
   ref(): void;
-  /** Lets the process end though a `read` or `write` waits. */
+  /** Allows the process to exit while a `read` or `write` is waiting. */
   unref(): void;
-  /** Turns `TCP_NODELAY` on or off; it is on to begin with. */
+  /** Turns `TCP_NODELAY` on or off; it is on by default. */
   setNoDelay(noDelay?: boolean): void;
-  /** Turns keep-alive probes on or off; they are off to begin with. */
+  /** Turns keep-alive probes on or off; they are off by default. */
   setKeepAlive(keepAlive?: boolean): void;
   /** This end. */
   readonly localAddr: NetAddr;
   /** The other end. */
   readonly remoteAddr: NetAddr;
   /**
-   * The incoming bytes as a byte stream with the kernel's own back-pressure. Cancelling closes the
-   * connection; so does the end of the stream, unless `writable` is in use: then it stays open for
-   * writing. `pipeTo` the `writable` of a connection, without a signal, takes the bytes there by one
-   * buffer of at most 64 KiB, and not by a stream's chunks.
+   * The incoming bytes as a byte stream with the kernel's own back-pressure. Cancelling it closes the
+   * connection. So does the end of the stream, unless `writable` is in use: then the connection stays
+   * open for writing. `pipeTo` the `writable` of another connection, without a signal, copies the bytes
+   * through one buffer of at most 64 KiB instead of stream chunks.
    */
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** Writes all of each chunk. Closing or aborting it closes the connection. */
   readonly writable: WritableStream<Uint8Array<ArrayBufferLike>>;
   /**
-   * The file descriptor, borrowed: never close it. -1 once closed or detached, and where the runtime's
-   * own TCP stands in.
+   * The file descriptor. The socket still owns it: do not close it. -1 once closed or detached, and if
+   * the runtime's own TCP is used.
    */
   readonly fd: number;
   /**
-   * What the connection speaks now: each call asks the kernel. A connection can fall back from MPTCP
-   * to TCP until its first data has been acknowledged. `"unknown"` before a handshake is over (only
-   * with `fastOpen`) and on kernels before 5.16. Once closed: what it was.
+   * The protocol in use now. Each call asks the kernel, because a connection can fall back from MPTCP
+   * to TCP until its first data has been acknowledged. `"unknown"` before the handshake is complete
+   * (only with `fastOpen`) and on kernels before 5.16. After closing, the last known protocol.
    */
   readonly protocol: Protocol | "unknown";
-  /** Why it is TCP; `null` while it is not. */
+  /** Why it is TCP; `null` while it is MPTCP. */
   readonly fallback: Fallback | null;
-  /** The kernel's figures about an MPTCP connection; `null` when it is TCP, or closed. */
+  /** The kernel's figures about an MPTCP connection; `null` if it is TCP or closed. */
   info(): MptcpInfo | null;
   /**
-   * The paths in use, since Linux 6.5 all at one moment. A TCP connection is one subflow, a closed one
-   * has none, and neither has an MPTCP connection that has lost every path and waits for a new one.
+   * The paths in use; since Linux 6.5, a consistent snapshot. A TCP connection has one subflow. A
+   * closed connection has none, and neither does an MPTCP connection that lost all paths and waits for
+   * a new one.
    */
   subflows(): Subflow[];
   /**
-   * Gives the descriptor away, non-blocking and close-on-exec, and forgets it: the caller owns it.
-   * What waits is rejected as by `close`.
-   * `Deno.startTls` does this to the connection that it is given.
+   * Transfers ownership of the descriptor to the caller. It is non-blocking and close-on-exec. Pending
+   * reads and writes are rejected as by `close`. `Deno.startTls` does this to its connection.
    *
-   * @throws {MptcpError} code "ERR_UNSUPPORTED" where the runtime's own TCP stands in.
+   * @throws {MptcpError} code "ERR_UNSUPPORTED" if the runtime's own TCP is used.
    */
   detach(): number;
 }
@@ -368,28 +372,28 @@ export interface MptcpConn extends Disposable {
 /** One path of a connection: a TCP connection of its own, on the wire. */
 export interface Subflow {
   /**
-   * Numbers the subflows of one connection from 1 in the order in which they were established; no address
-   * id. Since 6.5; undefined before, and for a TCP connection.
+   * The number of the subflow, counted from 1 in the order in which the subflows of the connection were
+   * established. It is not an address id. Since 6.5; undefined before, and for a TCP connection.
    */
   readonly id?: number | undefined;
   /** This end. */
   readonly localAddr: NetAddr;
   /** The other end. */
   readonly remoteAddr: NetAddr;
-  /** The kernel's figures about it; none where the runtime's own TCP stands in. */
+  /** The kernel's figures about it; empty if the runtime's own TCP is used. */
   readonly tcp: TcpInfo;
 }
 
-/** An address in text, taken apart: what `parseAddress` gives. */
+/** A parsed address: the result of `parseAddress`. */
 export interface ParsedAddress {
-  /** From the prefix: `mptcp@` requires, `tcp@` switches off, none prefers. */
+  /** From the prefix: `mptcp@` is "require", `tcp@` is "off", no prefix is "prefer". */
   readonly mptcp: ListenMode;
-  /** 4 or 6 where the prefix fixes the family (`mptcp4@`, `tcp6@`); else undefined. */
+  /** 4 or 6 if the prefix selects the family (`mptcp4@`, `tcp6@`); otherwise undefined. */
   readonly family?: 4 | 6 | undefined;
-  /** An IP address without brackets, or a name. Empty where the text has none (`:8080`). */
+  /** An IP address without brackets, or a name. Empty if the text has none (`:8080`). */
   readonly hostname: string;
-  /** The first port; undefined where the text has none. */
+  /** The first port; undefined if the text has none. */
   readonly port?: number | undefined;
-  /** The last port of a range; equal to `port` where there is no range. */
+  /** The last port of a range; equal to `port` if there is no range. */
   readonly lastPort?: number | undefined;
 }

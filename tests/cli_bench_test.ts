@@ -182,7 +182,7 @@ test("over two paths bench has a bar for each on a terminal, and Ctrl-C ends it"
     session.press("C-c");
     await session.until(/status 130/);
   }
-  await server.until("stderr", /the client is gone/);
+  await server.until("stderr", /the client disconnected/);
   await delay(100);
   for (const way of [[], ["-R"]]) {
     const { stdout } = await mptcp([...args, "--json", "-t", "1.5", ...way], inClient);

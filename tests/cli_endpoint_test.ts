@@ -105,7 +105,7 @@ for (
     [["endpoint", "add", "10.0.0.1", "--dev", "none0"], 1, 'No interface "none0"'],
     [["endpoint", "add", "10.0.0.1", "--signal", "--fullmesh"], 1, "Invalid argument"],
     [["endpoint", "remove", "9"], 1, "remove endpoint 9: "],
-    [["endpoint", "remove", "10.9.9.9"], 1, "there is no such endpoint"],
+    [["endpoint", "remove", "10.9.9.9"], 1, "no such endpoint"],
     [["endpoint", "change", "1"], 2, "expected a flag to change"],
     [["endpoint", "change", "1", "--backup", "--no-backup"], 2, "exclude each other"],
     [["limits", "set"], 2, "expected --subflows, --add-addr-accepted, or both"],

@@ -125,7 +125,7 @@ test("-4 and -6 fix the family, and exclude what is of the other one", async () 
       [["get", "-4", "-6", "x"], "exclude each other"],
       [["get", "-6", "http://127.0.0.1/"], "not an IPv6 address"],
       [["connect", "-4", "[::1]:1"], "not an IPv4 address"],
-      [["connect", "-4", "mptcp6@localhost:1"], "the address says IPv6"],
+      [["connect", "-4", "mptcp6@localhost:1"], "the prefix of the address selects IPv6"],
     ] as const
   ) {
     const { status, stderr } = await mptcp(args);

@@ -31,16 +31,15 @@ const QUIET_INTERVAL = 100;
 const SILENCE = 1000;
 
 /**
- * Makes a client whose `fetch` goes over MPTCP where this kernel and the server speak it.
+ * Creates a client whose `fetch` uses MPTCP if this kernel and the server support it.
  *
- * It is the runtime's own `fetch`, its TLS and its certificates, led through this process to
- * connections of this module, which `connections()` tells about. Requires `--allow-ffi` in Deno, and
- * `--allow-net` for the servers and for 127.0.0.1. Proxies of the environment (`HTTP_PROXY`) are not
- * used.
+ * It uses the runtime's own `fetch`, TLS and certificates over connections of this module, which
+ * `connections()` lists. Requires `--allow-ffi` in Deno, and `--allow-net` for the servers and for
+ * 127.0.0.1. Proxies from the environment (`HTTP_PROXY`) are not used.
  *
  * @param options How to connect.
- * @returns The client. Nothing is connected yet.
- * @throws {TypeError} when an option has the wrong type.
+ * @returns The client, which connects on the first request.
+ * @throws {TypeError} if an option has the wrong type.
  *
  * @example
  * ```ts
@@ -61,13 +60,13 @@ export function createMptcpClient(options: MptcpClientOptions = {}): MptcpClient
 let shared: MptcpClient | undefined;
 
 /**
- * `fetch` over MPTCP where this kernel and the server speak it: that of a client that the whole
- * program shares. {@linkcode createMptcpClient} makes one that tells about its connections.
+ * `fetch` over MPTCP if this kernel and the server support it. All calls share one client; to inspect
+ * connections, create your own with {@linkcode createMptcpClient}.
  *
- * @param input What to fetch.
+ * @param input The URL or request to fetch.
  * @param init As for `fetch`.
  * @returns The response.
- * @throws {TypeError} as the runtime's `fetch` does; where a connection failed, its `cause` is the
+ * @throws {TypeError} as the runtime's `fetch` does; if a connection failed, its `cause` is the
  * `MptcpError` of `connectMptcp`.
  *
  * @example

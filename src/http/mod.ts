@@ -1,6 +1,5 @@
 /**
- * HTTP over Multipath TCP: a server that knows what its requests came by, and a client that knows
- * what its requests went by.
+ * HTTP over Multipath TCP: a server and a client that report which protocol carried each request.
  *
  * ```ts
  * import { serveMptcp } from "@multipath/mptcp/http";

@@ -17,21 +17,21 @@ import type {
 } from "./types.ts";
 
 /**
- * Serves HTTP, to MPTCP and TCP clients alike, as `Deno.serve` does on TCP.
+ * Serves HTTP to MPTCP and TCP clients, with the interface of `Deno.serve`.
  *
- * The handler is told about the connection of its request: which protocol it speaks, and if TCP, why.
- * The work is done by the runtime's own server at its own speed, or by `node:http`;
- * {@linkcode ServeMptcpOptions.engine} says more.
+ * The second argument of the handler says which protocol the connection uses, and if TCP, why.
+ * It uses the runtime's own server at its full speed, or `node:http`; see
+ * {@linkcode ServeMptcpOptions.engine}.
  *
- * Under `bun --hot` a server of the program before the reload goes on, with the new handler, as that of
- * `Bun.serve` does.
+ * Under `bun --hot`, a server started before the reload continues with the new handler, as with
+ * `Bun.serve`.
  *
  * Requires `--allow-ffi` in Deno, and `--allow-net` for the native engine.
  *
- * @param handler Answers requests.
- * @returns The server; it listens.
- * @throws {MptcpError} what `listenMptcp` throws; code "ERR_HTTP_ENGINE" when no engine is available.
- * @throws {TypeError} when an option has the wrong type, or is none of this server's: the message names it.
+ * @param handler Handles requests.
+ * @returns The server, which is listening.
+ * @throws {MptcpError} as `listenMptcp`; code "ERR_HTTP_ENGINE" if no engine is available.
+ * @throws {TypeError} if an option has the wrong type or is unknown; the message names it.
  *
  * @example
  * ```ts
@@ -46,58 +46,58 @@ import type {
  */
 export function serveMptcp(handler: ServeMptcpHandler): MptcpServer;
 /**
- * Serves HTTP, to MPTCP and TCP clients alike, with options.
+ * Serves HTTP to MPTCP and TCP clients, with options.
  *
- * The handler is told about the connection of its request: which protocol it speaks, and if TCP, why.
- * Options that neither this server nor the runtime's own knows are refused.
+ * The second argument of the handler says which protocol the connection uses, and if TCP, why.
+ * Unknown options are refused.
  *
  * Requires `--allow-ffi` in Deno, and `--allow-net` for the native engine.
  *
  * @param options Where to listen and how; see {@linkcode ServeMptcpOptions}.
- * @param handler Answers requests.
- * @returns The server; it listens.
- * @throws {MptcpError} what `listenMptcp` throws; code "ERR_HTTP_ENGINE" when no engine is available.
- * @throws {TypeError} when an option has the wrong type, or is none of this server's: the message names it.
+ * @param handler Handles requests.
+ * @returns The server, which is listening.
+ * @throws {MptcpError} as `listenMptcp`; code "ERR_HTTP_ENGINE" if no engine is available.
+ * @throws {TypeError} if an option has the wrong type or is unknown; the message names it.
  */
 export function serveMptcp(options: ServeMptcpOptions, handler: ServeMptcpHandler): MptcpServer;
 /**
- * Serves HTTP, to MPTCP and TCP clients alike, with options as `Deno.serve` takes them.
+ * Serves HTTP to MPTCP and TCP clients, with options as for `Deno.serve`.
  *
- * The handler is told about the connection of its request: which protocol it speaks, and if TCP, why.
- * Options that neither this server nor the runtime's own knows are refused.
+ * The second argument of the handler says which protocol the connection uses, and if TCP, why.
+ * Unknown options are refused.
  *
  * Requires `--allow-ffi` in Deno, and `--allow-net` for the native engine.
  *
  * @param options Where to listen and how, with the handler as `handler`.
- * @returns The server; it listens.
- * @throws {MptcpError} what `listenMptcp` throws; code "ERR_HTTP_ENGINE" when no engine is available.
- * @throws {TypeError} when an option has the wrong type, or is none of this server's: the message names it.
+ * @returns The server, which is listening.
+ * @throws {MptcpError} as `listenMptcp`; code "ERR_HTTP_ENGINE" if no engine is available.
+ * @throws {TypeError} if an option has the wrong type or is unknown; the message names it.
  */
 export function serveMptcp(options: ServeMptcpHandlerOptions): MptcpServer;
 /**
- * Serves HTTP, to MPTCP and TCP clients alike, with options as `Bun.serve` takes them.
+ * Serves HTTP to MPTCP and TCP clients, with options as for `Bun.serve`.
  *
- * The handler is told about the connection of its request: which protocol it speaks, and if TCP, why.
- * Options that neither this server nor the runtime's own knows are refused.
+ * The second argument of the handler says which protocol the connection uses, and if TCP, why.
+ * Unknown options are refused.
  *
  * Requires `--allow-ffi` in Deno, and `--allow-net` for the native engine.
  *
  * @param options Where to listen and how, with the handler as `fetch`.
- * @returns The server; it listens.
- * @throws {MptcpError} what `listenMptcp` throws; code "ERR_HTTP_ENGINE" when no engine is available.
- * @throws {TypeError} when an option has the wrong type, or is none of this server's: the message names it.
+ * @returns The server, which is listening.
+ * @throws {MptcpError} as `listenMptcp`; code "ERR_HTTP_ENGINE" if no engine is available.
+ * @throws {TypeError} if an option has the wrong type or is unknown; the message names it.
  */
 export function serveMptcp(options: ServeMptcpFetchOptions): MptcpServer;
 /**
- * Serves HTTP, to MPTCP and TCP clients alike, by a handler that was written for `Bun.serve`.
+ * Serves HTTP to MPTCP and TCP clients, with a handler written for `Bun.serve`.
  *
- * Needs Bun's native engine: the second argument of the handler has the members of `Bun.Server` there.
- * Options that neither this server nor the runtime's own knows are refused.
+ * Needs Bun's native engine, where the second argument of the handler has the members of `Bun.Server`.
+ * Unknown options are refused.
  *
  * @param options Where to listen and how, with the handler as `fetch`.
- * @returns The server; it listens.
- * @throws {MptcpError} what `listenMptcp` throws; code "ERR_HTTP_ENGINE" when no engine is available.
- * @throws {TypeError} when an option has the wrong type, or is none of this server's: the message names it.
+ * @returns The server, which is listening.
+ * @throws {MptcpError} as `listenMptcp`; code "ERR_HTTP_ENGINE" if no engine is available.
+ * @throws {TypeError} if an option has the wrong type or is unknown; the message names it.
  */
 export function serveMptcp(options: ServeMptcpBunOptions): MptcpServer;
 export function serveMptcp(

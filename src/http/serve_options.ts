@@ -19,7 +19,7 @@ export interface ServeRequest {
   readonly native: Readonly<Record<string, unknown>>;
 }
 
-/** What `listenMptcp` takes. */
+/** Options of `listenMptcp`. */
 const LISTEN_OPTIONS = [
   "fd",
   "hostname",

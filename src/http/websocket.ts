@@ -10,16 +10,15 @@ import { MptcpError } from "../error.ts";
 import type { ServeMptcpInfo, UpgradeWebSocketOptions, WebSocketUpgrade } from "./types.ts";
 
 /**
- * Makes a WebSocket of a request's connection, on Deno as on Bun. Over MPTCP it outlives the loss of a
- * path.
+ * Upgrades a request to a WebSocket, on Deno and Bun. Over MPTCP it survives the loss of a path.
  *
- * The native engine's alone. Handlers in Bun's own style are given to the server as `websocket`, and
- * their sockets made by `info.server.upgrade`.
+ * It needs the native engine. For handlers in Bun's own style, pass `websocket` to the server and call
+ * `info.server.upgrade`.
  *
- * @param request The request, whose body nobody has read.
- * @param info What the handler was given beside it.
- * @returns The socket, which opens later, and the response that the handler has to return.
- * @throws {TypeError} when the request does not ask for a WebSocket.
+ * @param request The request, whose body must not have been read.
+ * @param info The second argument of the handler.
+ * @returns The socket, which opens later, and the response that the handler must return.
+ * @throws {TypeError} if the request is not a WebSocket upgrade.
  * @throws {MptcpError} code "ERR_HTTP_ENGINE" on the node engine.
  *
  * @example

@@ -57,7 +57,7 @@ function readFlags(fd: number): number | null {
 
 /** Data of an MPTCP connection that its peer has not acknowledged. */
 export interface Outgoing {
-  /** Names the connection. */
+  /** Identifies the connection. */
   readonly token: number;
   /** The low 32 bits of the first data sequence number that is not acknowledged. */
   readonly sndUna: number;

@@ -11,11 +11,11 @@
 
 /** `struct mptcp_info`, since 5.9; asked of a socket since 5.16. */
 export interface MptcpInfo {
-  /** Subflows beside the initial one: 0 for a connection with one path. Since 5.9. */
+  /** Subflows in addition to the initial one: 0 for a connection with one path. Since 5.9. */
   readonly subflows?: number | undefined;
-  /** Addresses that this end has announced. Since 5.9. */
+  /** Addresses that this end announced. Since 5.9. */
   readonly addAddrSignal?: number | undefined;
-  /** Announced addresses that this end has accepted. Since 5.9. */
+  /** Announced addresses that this end accepted. Since 5.9. */
   readonly addAddrAccepted?: number | undefined;
   /** The limit of `subflows`. Since 5.9. */
   readonly subflowsMax?: number | undefined;
@@ -23,7 +23,7 @@ export interface MptcpInfo {
   readonly addAddrSignalMax?: number | undefined;
   /** The limit of `addAddrAccepted`. Since 5.9. */
   readonly addAddrAcceptedMax?: number | undefined;
-  /** What the connection has come to. Since 5.9. */
+  /** The state of the connection. Since 5.9. */
   readonly flags?: MptcpInfoFlags | undefined;
   /** Names the connection at this end, in path-manager commands and events. Since 5.9. */
   readonly token?: number | undefined;
@@ -33,7 +33,7 @@ export interface MptcpInfo {
   readonly sndUna?: string | undefined;
   /** The next data sequence number that is expected, as hex text. Since 5.9. */
   readonly rcvNxt?: string | undefined;
-  /** Local addresses in use beside the initial one. Since 5.12. */
+  /** Local addresses in use in addition to the initial one. Since 5.12. */
   readonly localAddrUsed?: number | undefined;
   /** The limit of `localAddrUsed`. Since 5.12. */
   readonly localAddrMax?: number | undefined;
@@ -49,17 +49,17 @@ export interface MptcpInfo {
   readonly bytesReceived?: number | undefined;
   /** Bytes that the peer has acknowledged. Since 6.5. */
   readonly bytesAcked?: number | undefined;
-  /** Subflows, the initial one included. 0: every path is lost, the kernel waits for a new one. Since 6.8. */
+  /** Subflows, including the initial one; 0 if all paths are lost. Since 6.8. */
   readonly subflowsTotal?: number | undefined;
-  /** Endpoints with the flag laminar. Since 6.18; 0 on kernels from 6.8 to then. */
+  /** Endpoints with the flag laminar. Since 6.18; 0 on kernels from 6.8 to 6.17. */
   readonly endpLaminarMax?: number | undefined;
-  /** Endpoints with the flag fullmesh. Since 6.18; 0 on kernels from 6.8 to then. */
+  /** Endpoints with the flag fullmesh. Since 6.18; 0 on kernels from 6.8 to 6.17. */
   readonly endpFullmeshMax?: number | undefined;
   /** Milliseconds since data was last sent. Since 6.10. */
   readonly lastDataSent?: number | undefined;
-  /** Milliseconds since data last came. Since 6.10. */
+  /** Milliseconds since data was last received. Since 6.10. */
   readonly lastDataRecv?: number | undefined;
-  /** Milliseconds since an acknowledgement last came. Since 6.10. */
+  /** Milliseconds since an acknowledgement was last received. Since 6.10. */
   readonly lastAckRecv?: number | undefined;
 }
 
@@ -67,7 +67,7 @@ export interface MptcpInfo {
 export interface MptcpInfoFlags {
   /** `MPTCP_INFO_FLAG_FALLBACK`: the connection has fallen back to TCP. */
   readonly fallback: boolean;
-  /** `MPTCP_INFO_FLAG_REMOTE_KEY_RECEIVED`: the handshake is over. */
+  /** `MPTCP_INFO_FLAG_REMOTE_KEY_RECEIVED`: the handshake is complete. */
   readonly remoteKeyReceived: boolean;
 }
 
@@ -99,31 +99,31 @@ export interface TcpOptions {
   readonly wscale: boolean;
   /** `TCPI_OPT_ECN`: explicit congestion notification. */
   readonly ecn: boolean;
-  /** `TCPI_OPT_ECN_SEEN`: a packet with an ECN codepoint has come. */
+  /** `TCPI_OPT_ECN_SEEN`: a packet with an ECN codepoint was received. */
   readonly ecnSeen: boolean;
   /** `TCPI_OPT_SYN_DATA`: data of the SYN was acknowledged (TCP Fast Open). */
   readonly synData: boolean;
 }
 
-/** `struct tcp_info` of one TCP connection: of one subflow. */
+/** `struct tcp_info` of one TCP connection or one subflow. */
 export interface TcpInfo {
   /** The state of the connection, as "ESTABLISHED". */
   readonly state?: TcpState | undefined;
   /** What congestion control is doing, as "Open". */
   readonly caState?: TcpCaState | undefined;
-  /** Retransmissions of the segment that is unacknowledged, without an answer so far. */
+  /** Retransmissions of the oldest unacknowledged segment so far. */
   readonly retransmits?: number | undefined;
-  /** Window or keep-alive probes without an answer so far. */
+  /** Unanswered window or keep-alive probes so far. */
   readonly probes?: number | undefined;
   /** How often the retransmission timer was doubled. */
   readonly backoff?: number | undefined;
-  /** What was negotiated. */
+  /** The negotiated TCP options. */
   readonly options?: TcpOptions | undefined;
   /** Window scale of the peer, a power of two. */
   readonly sndWscale?: number | undefined;
   /** Window scale of this end, a power of two. */
   readonly rcvWscale?: number | undefined;
-  /** Whether `deliveryRate` was held down by the sender having nothing to send. Since 4.9. */
+  /** Whether `deliveryRate` was limited by the sender having nothing to send. Since 4.9. */
   readonly deliveryRateAppLimited?: boolean | undefined;
   /** Retransmission timeout, in microseconds. */
   readonly rto?: number | undefined;
@@ -131,21 +131,21 @@ export interface TcpInfo {
   readonly ato?: number | undefined;
   /** Largest segment to send, in bytes. */
   readonly sndMss?: number | undefined;
-  /** Largest segment that came, in bytes. */
+  /** Largest segment received, in bytes. */
   readonly rcvMss?: number | undefined;
   /** Segments sent and not acknowledged. */
   readonly unacked?: number | undefined;
   /** Segments that the peer has acknowledged out of order. */
   readonly sacked?: number | undefined;
-  /** Segments held to be lost. */
+  /** Segments considered lost. */
   readonly lost?: number | undefined;
   /** Segments retransmitted and not acknowledged. */
   readonly retrans?: number | undefined;
   /** Milliseconds since data was last sent. */
   readonly lastDataSent?: number | undefined;
-  /** Milliseconds since data last came. */
+  /** Milliseconds since data was last received. */
   readonly lastDataRecv?: number | undefined;
-  /** Milliseconds since an acknowledgement last came. */
+  /** Milliseconds since an acknowledgement was last received. */
   readonly lastAckRecv?: number | undefined;
   /** Path MTU, in bytes. */
   readonly pmtu?: number | undefined;
@@ -159,9 +159,9 @@ export interface TcpInfo {
   readonly sndSsthresh?: number | undefined;
   /** Congestion window, in segments. */
   readonly sndCwnd?: number | undefined;
-  /** Largest segment that this end has announced, in bytes. */
+  /** Maximum segment size announced by this end, in bytes. */
   readonly advmss?: number | undefined;
-  /** How many places a segment may be displaced before it is held to be lost. */
+  /** How many places a segment may be displaced before it is considered lost. */
   readonly reordering?: number | undefined;
   /** Round-trip time as the receiver estimates it, in microseconds. */
   readonly rcvRtt?: number | undefined;
@@ -181,9 +181,9 @@ export interface TcpInfo {
   readonly segsOut?: number | undefined;
   /** Segments received. Since 4.2. */
   readonly segsIn?: number | undefined;
-  /** Bytes written and not sent yet. Since 4.6. */
+  /** Bytes written but not yet sent. Since 4.6. */
   readonly notsentBytes?: number | undefined;
-  /** Least round-trip time, in microseconds. Since 4.6. */
+  /** Minimum round-trip time, in microseconds. Since 4.6. */
   readonly minRtt?: number | undefined;
   /** Segments with data received. Since 4.6. */
   readonly dataSegsIn?: number | undefined;
@@ -193,9 +193,9 @@ export interface TcpInfo {
   readonly deliveryRate?: number | undefined;
   /** Microseconds with data to send. Since 4.10. */
   readonly busyTime?: number | undefined;
-  /** Microseconds of it that the peer's window held up. Since 4.10. */
+  /** Microseconds of that time limited by the peer's window. Since 4.10. */
   readonly rwndLimited?: number | undefined;
-  /** Microseconds of it that the send buffer held up. Since 4.10. */
+  /** Microseconds of that time limited by the send buffer. Since 4.10. */
   readonly sndbufLimited?: number | undefined;
   /** Segments delivered. Since 4.18. */
   readonly delivered?: number | undefined;
@@ -205,7 +205,7 @@ export interface TcpInfo {
   readonly bytesSent?: number | undefined;
   /** Bytes of data retransmitted. Since 4.19. */
   readonly bytesRetrans?: number | undefined;
-  /** Segments that the peer got twice, by its DSACKs. Since 4.19. */
+  /** Segments that the peer received twice, according to its DSACKs. Since 4.19. */
   readonly dsackDups?: number | undefined;
   /** Reordering events. Since 4.19. */
   readonly reordSeen?: number | undefined;
@@ -215,7 +215,7 @@ export interface TcpInfo {
   readonly sndWnd?: number | undefined;
   /** This end's window, in bytes. Since 6.2. */
   readonly rcvWnd?: number | undefined;
-  /** How often another path was tried by a new hash. Since 6.2. */
+  /** How often the connection was rehashed to try another path. Since 6.2. */
   readonly rehash?: number | undefined;
   /** Retransmission timeouts. Since 6.7. */
   readonly totalRto?: number | undefined;

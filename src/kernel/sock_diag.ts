@@ -57,7 +57,7 @@ export interface DiagnosedConnection extends Ends {
 
 /** A subflow of an MPTCP connection of any process. */
 export interface DiagnosedSubflow extends DiagnosedConnection {
-  /** Names the connection. */
+  /** Identifies the connection. */
   readonly token: number;
   /** Whether either end wants it used only while no other works. */
   readonly backup: boolean;

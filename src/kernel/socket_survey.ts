@@ -39,7 +39,7 @@ export interface SurveyedSocket {
   readonly end: LocalEnd;
   /** A number of net/tcp_states.h. */
   readonly state: number;
-  /** Names the connection. */
+  /** Identifies the connection. */
   readonly token: number;
   /** Bytes sent, with those that were sent again; 0 where the kernel does not say (before 6.5). */
   readonly bytesSent: number;

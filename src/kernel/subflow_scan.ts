@@ -39,7 +39,7 @@ export interface ScannedSubflow {
   readonly id: Uint8Array;
   /** AF_INET or AF_INET6. */
   readonly family: number;
-  /** Names the connection. */
+  /** Identifies the connection. */
   readonly token: number;
   readonly localAddress: string;
   readonly remoteAddress: string;

@@ -4,16 +4,16 @@
  * @module
  */
 
-/** What an endpoint is for: `MPTCP_PM_ADDR_FLAG_*`. All are off unless said otherwise. */
+/** The flags of an endpoint: `MPTCP_PM_ADDR_FLAG_*`. All are off by default. */
 export interface EndpointFlags {
   /** Announce the address to peers, which may then open subflows to it. A server's flag. */
   signal?: boolean;
   /** Open a subflow from the address to the peer. A client's flag. */
   subflow?: boolean;
-  /** Have its subflows used only while no other path works. */
+  /** Use its subflows only while no other path works. */
   backup?: boolean;
   /**
-   * With `subflow`: open one to each address of the peer, not to the first alone. Not with `signal`.
+   * With `subflow`: open one to every address of the peer, not only the first. Not with `signal`.
    * Since 5.15.
    */
   fullmesh?: boolean;
@@ -25,14 +25,14 @@ export interface EndpointFlags {
 export interface EndpointOptions extends EndpointFlags {
   /** An IPv4 or IPv6 address of this host. */
   address: string;
-  /** 1 to 255; left out, the kernel takes the next free one. */
+  /** 1 to 255; if omitted, the kernel uses the next free id. */
   id?: number;
   /**
-   * Where to take subflows on an announced address; left out, it is the port of the connection. Only
-   * with `signal` and without `subflow`: the kernel opens a listener of its own.
+   * The port that accepts subflows on an announced address; if omitted, the port of the connection.
+   * Only with `signal` and without `subflow`: the kernel opens a listener of its own.
    */
   port?: number;
-  /** The name of the interface that subflows from this address go out by. */
+  /** The name of the interface that subflows from this address use. */
   device?: string;
 }
 
@@ -42,9 +42,9 @@ export interface Endpoint {
   readonly id: number;
   /** An IPv4 or IPv6 address. */
   readonly address: string;
-  /** Where the kernel listens for subflows; undefined where it is the port of the connection. */
+  /** The port where the kernel listens for subflows; undefined if it is the port of the connection. */
   readonly port?: number | undefined;
-  /** The name of the interface; undefined where none was chosen. */
+  /** The name of the interface; undefined if none was set. */
   readonly device?: string | undefined;
   /** It is announced to peers. */
   readonly signal: boolean;
@@ -56,47 +56,47 @@ export interface Endpoint {
   readonly fullmesh: boolean;
   /** It is used to answer announcements of the peer. */
   readonly laminar: boolean;
-  /** Made by the kernel for a connection that came to an address without an endpoint. */
+  /** Created by the kernel for a connection that arrived at an address without an endpoint. */
   readonly implicit: boolean;
 }
 
-/** How far the kernel's path manager goes, for each connection of a network namespace. */
+/** The limits of the kernel's path manager, for each connection of a network namespace. */
 export interface PathManagerLimits {
-  /** Subflows beside the first. The kernel begins with 2, and knows the largest value. */
+  /** Subflows in addition to the first. The kernel's default is 2. */
   subflows: number;
-  /** Addresses announced by the peer that are used. The kernel begins with 0. */
+  /** How many addresses announced by the peer are used. The kernel's default is 0. */
   addAddrAccepted: number;
 }
 
 /**
- * The sysctls in `net.mptcp`, under their kernel names. One that the running kernel lacks is
+ * The sysctls in `net.mptcp`, under their kernel names. A sysctl that the running kernel lacks is
  * `undefined`; "since" is the first kernel that has it.
  */
 export interface MptcpSysctls {
-  /** Whether MPTCP sockets can be made. Since 5.6. */
+  /** Whether MPTCP sockets can be created. Since 5.6. */
   readonly enabled?: boolean | undefined;
   /** The path manager: "kernel", or "userspace" for a program. Since 5.19, then as `pm_type`. */
   readonly pathManager?: string | undefined;
-  /** What `pathManager` can be. Since 6.15. */
+  /** The possible values of `pathManager`. Since 6.15. */
   readonly availablePathManagers?: readonly string[] | undefined;
-  /** What chooses a path for data: "default". Since 6.8. */
+  /** The packet scheduler, which chooses the path for data: "default". Since 6.8. */
   readonly scheduler?: string | undefined;
-  /** What `scheduler` can be. Since 6.10. */
+  /** The possible values of `scheduler`. Since 6.10. */
   readonly availableSchedulers?: readonly string[] | undefined;
-  /** Whether new connections want checksums on their data. Since 5.14. */
+  /** Whether new connections request checksums on their data. Since 5.14. */
   readonly checksumEnabled?: boolean | undefined;
   /**
-   * For how many seconds connections do not ask for MPTCP once SYNs that did were dropped on the way;
-   * 0 for never. Twice as long each further time. Since 6.12.
+   * How many seconds connections do not request MPTCP after SYNs that did were dropped on the path.
+   * Doubled each time; 0 switches this off. Since 6.12.
    */
   readonly blackholeTimeout?: number | undefined;
-  /** After how many retransmissions a SYN stops asking for MPTCP. Since 6.15. */
+  /** After how many retransmissions a SYN stops requesting MPTCP. Since 6.15. */
   readonly synRetransBeforeTcpFallback?: number | undefined;
   /** After how many losses in a row a subflow is stale: used only if there is no other. Since 5.16. */
   readonly staleLossCnt?: number | undefined;
   /** Seconds before an announcement without an echo is repeated. Since 5.10. */
   readonly addAddrTimeout?: number | undefined;
-  /** Seconds that a connection without a subflow waits for a new one. Since 6.7. */
+  /** How many seconds a connection without subflows waits for a new one. Since 6.7. */
   readonly closeTimeout?: number | undefined;
   /** Whether peers may open subflows to the address that they first connected to. Since 5.14. */
   readonly allowJoinInitialAddrPort?: boolean | undefined;
@@ -106,10 +106,10 @@ export interface MptcpSysctls {
 export interface HostAddress {
   /** An IPv4 or IPv6 address. */
   readonly address: string;
-  /** The version of IP. */
+  /** The IP version. */
   readonly family: 4 | 6;
   /** The name of the interface. */
   readonly device: string;
-  /** False for loopback and link-local addresses, which lead to no other network. */
+  /** False for loopback and link-local addresses, which do not reach other networks. */
   readonly global: boolean;
 }

@@ -131,16 +131,16 @@ function addressError(text: string, at: number, problem: string): SyntaxError {
 }
 
 /**
- * Takes an address apart: `[tcp|mptcp][4|6]@<host>[:port[-port]]`.
+ * Parses an address: `[tcp|mptcp][4|6]@<host>[:port[-port]]`.
  *
- * `mptcp@` requires MPTCP, `tcp@` switches it off, no prefix prefers it; `4` and `6` fix the family.
+ * `mptcp@` requires MPTCP, `tcp@` uses TCP, no prefix prefers MPTCP; `4` and `6` select the family.
  * The host is an IP address, in brackets if it is IPv6, or a name, `*` for every IPv4 address of
  * this machine (every address with `6`), or empty before a port. Digits alone are a port: "8080" is
  * ":8080".
  *
  * @param text The address.
- * @returns Its parts; what the text does not have is `undefined`, an empty host `""`.
- * @throws {SyntaxError} that says what is wrong and at which character.
+ * @returns Its parts. Missing parts are `undefined`, a missing host is `""`.
+ * @throws {SyntaxError} whose message says what is wrong and at which character.
  * @throws {TypeError} when `text` is not a string.
  *
  * @example

@@ -23,18 +23,18 @@ import { localSockaddr, peerSockaddr, toNetAddr } from "../poll/socket.ts";
 import type { MptcpConn, MptcpState, Protocol, Subflow } from "../types.ts";
 
 /**
- * Makes a connection of a descriptor of this process, MPTCP or TCP: one that `detach()` gave, that was
- * inherited, or that another library made.
+ * Makes a connection from a descriptor of an MPTCP or TCP socket: one returned by `detach()`, inherited
+ * from another process, or opened by another library.
  *
- * The descriptor is made non-blocking and close-on-exec; its other options stay. The connection owns
- * it from then on, and nothing else may read, write or close it. When this throws, the descriptor
- * stays yours and open.
+ * The descriptor is made non-blocking and close-on-exec; its other options stay. The connection then
+ * owns it, and nothing else may read, write or close it. If this throws, you still own the descriptor,
+ * and it stays open.
  *
  * Requires `--allow-ffi` in Deno. Linux only.
  *
  * @param fd The descriptor of a connected socket.
  * @returns The connection.
- * @throws {TypeError} when `fd` is not a number that can be a descriptor.
+ * @throws {TypeError} if `fd` is not a number that can be a descriptor.
  * @throws {MptcpError} codes "EBADF" (not open), "ENOTSOCK", "EAFNOSUPPORT" (not IP), "EPROTOTYPE" (not
  * TCP or MPTCP), "ENOTCONN" (listening, or not connected yet), "ERR_UNSUPPORTED" (not Linux).
  *
@@ -66,14 +66,14 @@ export function adoptMptcp(fd: number): MptcpConn {
 }
 
 /**
- * The MPTCP state of any socket of this process, whoever made it: one that `detach()` gave away, of
- * `node:net`, of another library. Nothing is changed and nothing is remembered.
+ * The MPTCP state of any socket of this process: one returned by `detach()`, or opened by `node:net` or
+ * another library. It changes nothing and keeps nothing.
  *
  * Requires `--allow-ffi` in Deno. Linux only.
  *
  * @param fd The descriptor of a TCP or MPTCP socket.
- * @returns What the kernel knows of it now.
- * @throws {TypeError} when `fd` is not a number that can be a descriptor.
+ * @returns Its state in the kernel now.
+ * @throws {TypeError} if `fd` is not a number that can be a descriptor.
  * @throws {MptcpError} codes "EBADF" (not open), "ENOTSOCK", "EAFNOSUPPORT" (not IP), "EPROTOTYPE" (not
  * TCP or MPTCP), "ERR_UNSUPPORTED" (not Linux).
  *

@@ -43,26 +43,26 @@ import { formatHostPort } from "../show.ts";
 import type { ConnectMptcpOptions, MptcpConn } from "../types.ts";
 
 /**
- * Connects, by MPTCP where this kernel has it. A server that does not speak MPTCP is reached by TCP
- * on the same connection attempt; `protocol` and `fallback` of the connection say what it became.
+ * Connects over MPTCP if the kernel supports it. If the server does not support MPTCP, the same
+ * attempt falls back to TCP; `protocol` and `fallback` of the connection report the result.
  *
- * A name is looked up by libc and its addresses are tried as RFC 8305 says: families in turn, the
- * next after 250 ms or as soon as one has failed.
+ * Names are looked up with libc, and their addresses are tried as in RFC 8305: families alternate, and
+ * the next attempt starts after 250 ms or as soon as one has failed.
  *
- * Requires `--allow-ffi` in Deno. FFI is not subject to `--allow-net`; what `--deny-net` denies is
- * refused.
+ * Requires `--allow-ffi` in Deno. FFI is not subject to `--allow-net`, but addresses denied by
+ * `--deny-net` are refused.
  *
- * Elsewhere than on Linux for x86-64 or aarch64 the runtime's own TCP stands in, with
- * `fallback.reason` "not-linux". It needs `--allow-net` in Deno, and an option that it does not have is
- * an error with code "ERR_UNSUPPORTED" that names it.
+ * On systems other than Linux on x86-64 or aarch64, the runtime's own TCP is used, with
+ * `fallback.reason` "not-linux". It needs `--allow-net` in Deno, and an option that it does not support
+ * throws an error with code "ERR_UNSUPPORTED" that names it.
  *
- * @param options Where to connect to, or an address as "mptcp@example.com:443"; see `parseAddress`.
+ * @param options Options, or an address such as "mptcp@example.com:443"; see `parseAddress`.
  * @returns The connection.
- * @throws {MptcpError} codes "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "ENOTFOUND" and others; when
- * several addresses were tried the message names the first, and `cause.errors` has their errors. With
- * `mptcp: "require-peer"` code "ERR_MPTCP_PEER" when the connection is TCP; its `fallback` says why.
- * @throws {TypeError} when an option has the wrong type.
- * @throws {RangeError} when a port is not 0 to 65535.
+ * @throws {MptcpError} codes "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "ENOTFOUND" and others. If
+ * several addresses were tried, the message names the first, and `cause.errors` has all errors. With
+ * `mptcp: "require-peer"`, code "ERR_MPTCP_PEER" if the connection is TCP; `fallback` says why.
+ * @throws {TypeError} if an option has the wrong type.
+ * @throws {RangeError} if a port is not 0 to 65535.
  *
  * @example
  * ```ts

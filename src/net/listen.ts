@@ -39,30 +39,30 @@ import { check, type ErrorContext } from "../error.ts";
 import type { ListenMptcpOptions, MptcpListener } from "../types.ts";
 
 /**
- * Listens for connections, MPTCP and TCP alike, and returns at once.
+ * Listens for MPTCP and TCP connections, and returns at once.
  *
- * Where the kernel refuses MPTCP sockets the listener is a TCP one and its `fallback` says why; with
- * `mptcp: "require"` that is an error.
+ * If the kernel refuses MPTCP sockets, the listener uses TCP and its `fallback` says why; with
+ * `mptcp: "require"` it throws instead.
  *
- * Requires `--allow-ffi` in Deno. FFI is not subject to `--allow-net`; what `--deny-net` denies is
- * refused.
+ * Requires `--allow-ffi` in Deno. FFI is not subject to `--allow-net`, but addresses denied by
+ * `--deny-net` are refused.
  *
- * Elsewhere than on Linux for x86-64 or aarch64 the runtime's own TCP stands in, with
- * `fallback.reason` "not-linux". It needs `--allow-net` in Deno, and an option that it does not have is
- * an error with code "ERR_UNSUPPORTED" that names it.
+ * On systems other than Linux on x86-64 or aarch64, the runtime's own TCP is used, with
+ * `fallback.reason` "not-linux". It needs `--allow-net` in Deno, and an option that it does not support
+ * throws an error with code "ERR_UNSUPPORTED" that names it.
  *
- * A Worker that is terminated, closes itself or throws has no chance to close its sockets. They are
- * closed when this module is next used in the process: by another Worker for the first time, or to
- * listen on an address that is in use. So are those of the run before under `deno run --watch`.
+ * A Worker that is terminated, closes itself or throws cannot close its sockets. They are closed when
+ * this module is used next in the process: for the first time in another Worker, or to listen on an
+ * address that is in use. The same holds for sockets of the previous run under `deno run --watch`.
  *
- * @param options Where to listen, or an address as "mptcp@[::1]:8080"; see `parseAddress`.
+ * @param options Options, or an address such as "mptcp@[::1]:8080"; see `parseAddress`.
  * @returns The listener: an async iterable of connections.
  * @throws {MptcpError} codes "EADDRINUSE", "EADDRNOTAVAIL", "EACCES" (a port below 1024), "EMFILE",
  * "ENOTFOUND" (the name), "ENOPROTOOPT", "ERR_MPTCP_OFF", "ERR_MPTCP_UNSUPPORTED" and others when MPTCP is
  * required but unavailable. For `fd` also "EBADF" (not open), "ENOTSOCK", "EAFNOSUPPORT" (not IP),
  * "EPROTOTYPE" (not TCP or MPTCP), "EINVAL" (not listening).
- * @throws {TypeError} when an option has the wrong type.
- * @throws {RangeError} when the port is not 0 to 65535.
+ * @throws {TypeError} if an option has the wrong type.
+ * @throws {RangeError} if the port is not 0 to 65535.
  *
  * @example
  * ```ts

@@ -15,18 +15,18 @@ import type { ListenFd } from "../types.ts";
 const FIRST = 3;
 
 /**
- * The descriptors that systemd, or another service manager with socket activation, has handed to this
- * process: `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` of sd_listen_fds(3). They become
- * close-on-exec. Give each to `listenMptcp({ fd })`, `serveMptcp` or `proxyMptcp`.
+ * The descriptors that systemd, or another service manager with socket activation, passed to this
+ * process: `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` of sd_listen_fds(3). They are made
+ * close-on-exec. Pass each to `listenMptcp({ fd })`, `serveMptcp` or `proxyMptcp`.
  *
- * systemd 257 or later makes MPTCP sockets with `SocketProtocol=mptcp` in the `.socket` unit; without
- * it they are TCP, which `fallback` of the listener says.
+ * systemd 257 or later creates MPTCP sockets if the `.socket` unit has `SocketProtocol=mptcp`.
+ * Otherwise they are TCP, and `fallback` of the listener says so.
  *
- * Call it once, at the start: the numbers stay the same when a descriptor has been closed and used
- * anew. Requires `--allow-ffi` in Deno.
+ * Call it once, when the program starts: later, the same numbers may belong to other files. Requires
+ * `--allow-ffi` in Deno.
  *
- * @returns The descriptors in order; none when the variables are not set, or are for another process.
- * @throws {MptcpError} code "EINVAL" when a variable makes no sense, "EBADF" when a descriptor is not open.
+ * @returns The descriptors in order; none if the variables are not set or are for another process.
+ * @throws {MptcpError} code "EINVAL" if a variable is invalid, "EBADF" if a descriptor is not open.
  *
  * @example
  * ```ts

@@ -1,5 +1,6 @@
 /**
- * Agents for `node:http` and `node:https`, and so for all that takes one: axios, got, node-fetch, ws.
+ * Agents for `node:http` and `node:https`, and for libraries that accept one: axios, got, node-fetch,
+ * ws.
  *
  * @module
  */
@@ -12,15 +13,15 @@ import { modeOf } from "./mode.ts";
 import { connectTls, type ConnectTlsOptions } from "./tls.ts";
 import type { CreateConnectionOptions, MptcpSocketMode } from "./types.ts";
 
-/** What {@linkcode HttpAgent} takes: the options of `http.Agent`, and those of this module. */
+/** Options of {@linkcode HttpAgent}: those of `http.Agent` and of this module. */
 export type HttpAgentOptions = AgentOptions & MptcpSocketMode;
 
-/** What {@linkcode HttpsAgent} takes: the options of `https.Agent`, and those of this module. */
+/** Options of {@linkcode HttpsAgent}: those of `https.Agent` and of this module. */
 export type HttpsAgentOptions = SecureAgentOptions & MptcpSocketMode;
 
 /**
- * An `http.Agent` whose connections are MPTCP. It pools them as `http.Agent` does, with
- * `keepAlive: true`.
+ * An `http.Agent` whose connections use MPTCP. With `keepAlive: true` it pools them as `http.Agent`
+ * does.
  *
  * @example
  * ```ts
@@ -30,7 +31,7 @@ export type HttpsAgentOptions = SecureAgentOptions & MptcpSocketMode;
  * import { HttpAgent } from "@multipath/mptcp/node";
  *
  * await using server = serveMptcp({ hostname: "127.0.0.1", port: 0 }, (_request, info) => {
- *   return new Response(`You came by ${info.protocol}.`);
+ *   return new Response(`You are using ${info.protocol}.`);
  * });
  * const agent = new HttpAgent({ keepAlive: true });
  * const request = get({ port: server.addr.port, host: "127.0.0.1", agent });
@@ -42,29 +43,29 @@ export type HttpsAgentOptions = SecureAgentOptions & MptcpSocketMode;
 export class HttpAgent extends Agent {
   readonly #mode: MptcpSocketMode;
 
-  /** Makes an agent. */
+  /** Creates an agent. */
   constructor(options: HttpAgentOptions = {}) {
     super(options);
     this.#mode = modeOf(options);
   }
 
-  /** Makes a connection for a request; `http.Agent` calls it. */
+  /** Creates a connection for a request; called by `http.Agent`. */
   override createConnection(options: object): Duplex {
     return createConnection({ ...options, ...this.#mode } as CreateConnectionOptions);
   }
 }
 
-/** An `https.Agent` whose connections are MPTCP. */
+/** An `https.Agent` whose connections use MPTCP. */
 export class HttpsAgent extends SecureAgent {
   readonly #mode: MptcpSocketMode;
 
-  /** Makes an agent. */
+  /** Creates an agent. */
   constructor(options: HttpsAgentOptions = {}) {
     super(options);
     this.#mode = modeOf(options);
   }
 
-  /** Makes a connection for a request; `https.Agent` calls it. */
+  /** Creates a connection for a request; called by `https.Agent`. */
   override createConnection(options: object): Duplex {
     return connectTls({ ...options, ...this.#mode } as ConnectTlsOptions);
   }

@@ -9,13 +9,13 @@ import { MptcpSocket } from "./socket.ts";
 import type { CreateConnectionOptions, MptcpSocketConnectOptions } from "./types.ts";
 
 /**
- * Makes a socket and connects it, as `net.createConnection` does: by options, or by port and host.
+ * Creates a socket and connects it, like `net.createConnection`. It takes options, or port and host.
  *
  * @param options Where to connect to, and how.
- * @param onConnect Called when the connection is there.
- * @returns The socket, which connects. What fails is an "error" event.
- * @throws {TypeError} when an option has the wrong type (codes "ERR_INVALID_ARG_TYPE", "ERR_MISSING_ARGS").
- * @throws {RangeError} when the port is not 0 to 65535 (code "ERR_SOCKET_BAD_PORT").
+ * @param onConnect Called when the connection is established.
+ * @returns The connecting socket. Failures are emitted as an "error" event.
+ * @throws {TypeError} if an option has the wrong type (codes "ERR_INVALID_ARG_TYPE", "ERR_MISSING_ARGS").
+ * @throws {RangeError} if the port is not 0 to 65535 (code "ERR_SOCKET_BAD_PORT").
  * @throws {MptcpError} code "ERR_UNSUPPORTED" for the path of a Unix socket.
  *
  * @example

@@ -1,6 +1,6 @@
 /**
- * MPTCP for libraries that take the sockets, servers or agents of `node:net`, `node:http` and
- * `node:tls`: databases, brokers, HTTP clients. The same on Deno and Bun.
+ * MPTCP for libraries that use the sockets, servers or agents of `node:net`, `node:http` and
+ * `node:tls`: databases, message brokers, HTTP clients. It works the same on Deno and Bun.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * `createServer`: what `net.Server` is, on a listener of this module.
+ * `createServer`: a `net.Server` on a listener of this module.
  *
  * @module
  */
@@ -28,11 +28,11 @@ const ACCEPT_PAUSE = 100;
 export type ConnectionListener = (socket: MptcpSocket) => void;
 
 /**
- * A `net.Server` by structure that takes MPTCP and TCP connections; each is an {@linkcode MptcpSocket}.
- * `createServer` makes one.
+ * A server with the members of `net.Server` that accepts MPTCP and TCP connections. Each connection is
+ * an {@linkcode MptcpSocket}. Create it with `createServer`.
  */
 export class MptcpSocketServer extends EventEmitter {
-  /** How many connections may be open at once; more are closed at once, with a "drop" event. */
+  /** How many connections may be open at once. Others are closed, with a "drop" event. */
   maxConnections?: number;
   /** Ignored: connections above `maxConnections` are always dropped. */
   dropMaxConnection: boolean = false;
@@ -58,7 +58,7 @@ export class MptcpSocketServer extends EventEmitter {
     });
   }
 
-  /** Makes a server that does not listen yet. */
+  /** Creates a server that is not listening yet. */
   constructor(
     options: MptcpSocketServerOptions | ConnectionListener | null = {},
     onConnection?: ConnectionListener,
@@ -73,8 +73,8 @@ export class MptcpSocketServer extends EventEmitter {
   }
 
   /**
-   * Listens. See `net.Server.listen` for the forms; Unix sockets and handles are refused, and a
-   * descriptor has to listen already.
+   * Starts listening. See `net.Server.listen` for the signatures. Unix sockets and handles are refused,
+   * and a descriptor must be listening already.
    */
   listen(options: MptcpServerListenOptions, onListening?: () => void): this;
   /** Listens on a port of an address, with a backlog. */
@@ -183,9 +183,9 @@ export class MptcpSocketServer extends EventEmitter {
   }
 
   /**
-   * Has a server of `node:http` or `node:tls` serve the connections, in place of a port of its own. It
-   * emits "connection" there, and makes `listening` of that server say what is said here: Deno's
-   * `http.Server` closes a connection after one response unless it listens.
+   * Passes the connections to a server of `node:http` or `node:tls`, which then needs no port of its
+   * own. It emits "connection" there and mirrors `listening`, because Deno's `http.Server` closes
+   * connections after one response unless it is listening.
    */
   serve(server: EventEmitter): this {
     Object.defineProperty(server, "listening", { configurable: true, get: () => this.listening });
@@ -209,7 +209,7 @@ export class MptcpSocketServer extends EventEmitter {
     nextTick(() => this.emit("close"));
   }
 
-  /** Where it listens; `null` while it does not. */
+  /** The address it listens on; `null` if it is not listening. */
   address(): SocketAddressInfo | null {
     return this.#listener === null ? null : toAddressInfo(this.#listener.addr);
   }
@@ -220,31 +220,31 @@ export class MptcpSocketServer extends EventEmitter {
     return this;
   }
 
-  /** Lets the server keep the process alive: how it begins. */
+  /** Makes the server keep the process alive, which is the default. */
   ref(): this {
     this.#isRefed = true;
     this.#listener?.ref();
     return this;
   }
 
-  /** Lets the process end though the server listens. */
+  /** Allows the process to exit while the server is listening. */
   unref(): this {
     this.#isRefed = false;
     this.#listener?.unref();
     return this;
   }
 
-  /** Whether it listens. */
+  /** Whether it is listening. */
   get listening(): boolean {
     return this.#listener !== null;
   }
 
-  /** What kind of socket listens, or has listened; an MPTCP one takes TCP clients too. */
+  /** The kind of socket, also after closing. An MPTCP socket accepts TCP clients too. */
   get protocol(): Protocol | "unknown" {
     return this.#last?.protocol ?? "unknown";
   }
 
-  /** Why it is TCP; `null` while it is not. */
+  /** Why it is TCP; `null` while it is MPTCP. */
   get fallback(): Fallback | null {
     return this.#last?.fallback ?? null;
   }
@@ -272,12 +272,12 @@ function describeDropped({ localAddr, remoteAddr }: MptcpConn): DroppedConnectio
 }
 
 /**
- * Makes a server as `net.createServer` does, whose connections are {@linkcode MptcpSocket}s. Servers of
- * other protocols take them by their own "connection" event.
+ * Creates a server like `net.createServer`, whose connections are {@linkcode MptcpSocket}s. Servers of
+ * other protocols accept them through their "connection" event.
  *
- * @param options Options of the server, which may be left out.
- * @param onConnection Gets each connection.
- * @returns The server, which does not listen yet.
+ * @param options Options of the server; may be omitted.
+ * @param onConnection Called with each connection.
+ * @returns The server, which is not listening yet.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * `MptcpSocket`: what `net.Socket` is, on a connection of this module.
+ * `MptcpSocket`: a `net.Socket` on a connection of this module.
  *
  * @module
  */
@@ -40,14 +40,14 @@ import { type Done, endOutgoing, sendAll, type Write, writeAfterEnd } from "./wr
 let adopted: MptcpConn | null = null;
 
 /**
- * A `net.Socket` by structure whose connection is MPTCP where both ends and the path allow it, and TCP
- * otherwise. It is a `Duplex`, connects when `connect` is called, and says what became of it:
- * `protocol`, `fallback`, `info()`, `subflows()`. Whatever takes a socket or a function that makes one
- * takes this.
+ * A socket with the members of `net.Socket`. Its connection uses MPTCP if both ends and the path allow
+ * it, and TCP otherwise; see `protocol`, `fallback`, `info()` and `subflows()`. It is a `Duplex` and
+ * connects when `connect` is called. Use it wherever a library takes a socket or a function that creates
+ * one.
  *
- * It behaves as `net.Socket` does, with these differences: `TCP_NODELAY` is on from the beginning; it is
- * no `instanceof net.Socket`; Unix sockets are refused. Errors have Node's `code`, `errno`,
- * `syscall`, `address` and `port`, and an `MptcpError` as `cause`.
+ * It behaves like `net.Socket`, with these differences: `TCP_NODELAY` is on by default; it is not an
+ * `instanceof net.Socket`; Unix sockets are refused. Errors have Node's `code`, `errno`, `syscall`,
+ * `address` and `port`, and an `MptcpError` as `cause`.
  *
  * @example
  * ```ts
@@ -65,11 +65,11 @@ let adopted: MptcpConn | null = null;
  * ```
  */
 export class MptcpSocket extends Duplex {
-  /** Whether a connection is being made. */
+  /** Whether it is connecting. */
   connecting: boolean = false;
   /** The milliseconds given to `setTimeout`. */
   timeout?: number;
-  /** Always `null`: the server that accepted a socket gets it by "connection". */
+  /** Always `null`. A server gets its sockets from the "connection" event. */
   readonly server: null = null;
 
   /** The address of this end; undefined before there is a connection. */
@@ -104,7 +104,7 @@ export class MptcpSocket extends Duplex {
     });
   }
 
-  /** Makes a socket that is not connected yet. */
+  /** Creates a socket that is not connected yet. */
   constructor(options: MptcpSocketOptions = {}) {
     refuseObjectMode(options);
     const { signal, onread } = options;
@@ -135,7 +135,7 @@ export class MptcpSocket extends Duplex {
     else if (options.fd !== undefined) this.#conn = adoptMptcp(checkFd(options.fd));
   }
 
-  /** A socket on a connection that there is already; the connection belongs to the socket from now on. */
+  /** Creates a socket from an existing connection, which the socket then owns. */
   static adopt(conn: MptcpConn, options: MptcpSocketOptions = {}): MptcpSocket {
     adopted = conn;
     try {
@@ -145,7 +145,7 @@ export class MptcpSocket extends Duplex {
     }
   }
 
-  /** Connects. See `createConnection` for the forms; the path of a Unix socket is refused. */
+  /** Connects. See `createConnection` for the signatures. The path of a Unix socket is refused. */
   connect(options: MptcpSocketConnectOptions | UnixSocketOptions, onConnect?: () => void): this;
   /** Connects to a port of a host. */
   connect(port: number, host: string, onConnect?: () => void): this;
@@ -169,7 +169,7 @@ export class MptcpSocket extends Duplex {
     return this;
   }
 
-  /** Makes a socket that was closed usable once more. */
+  /** Makes a closed socket usable again. */
   #reopen(): void {
     if (!this.destroyed && this.#conn === null) return;
     this.write = Duplex.prototype.write;
@@ -194,21 +194,21 @@ export class MptcpSocket extends Duplex {
     if (!this.destroyed && !this.isPaused()) this.read(0);
   }
 
-  /** Reads; the stream calls it. */
+  /** Reads; called by the stream. */
   override _read(): void {
     const conn = this.#conn;
     if (conn !== null && !this.connecting) this.#reader.start(conn);
     else if (this.connecting) this.once("connect", () => this._read());
   }
 
-  /** Has data flow, into the buffer of `onread` too. */
+  /** Resumes reading, also into the buffer of `onread`. */
   override resume(): this {
     super.resume();
     if (this.#reader.hasOwnBuffer && this.#openConn !== null && !this.connecting) this._read();
     return this;
   }
 
-  /** Writes a chunk; the stream calls it. */
+  /** Writes a chunk; called by the stream. */
   override _write(
     chunk: Uint8Array,
     _encoding: string,
@@ -217,13 +217,13 @@ export class MptcpSocket extends Duplex {
     this.#whenConnected((conn) => this.#send(conn, chunk, done), done);
   }
 
-  /** Writes chunks at once; the stream calls it. */
+  /** Writes several chunks; called by the stream. */
   override _writev(chunks: { chunk: Uint8Array }[], done: (error?: Error | null) => void): void {
     const bytes = Buffer.concat(chunks.map(({ chunk }) => chunk));
     this.#whenConnected((conn) => this.#send(conn, bytes, done), done);
   }
 
-  /** Ends the outgoing direction; the stream calls it. */
+  /** Closes the outgoing direction; called by the stream. */
   override _final(done: (error?: Error | null) => void): void {
     if (this.#conn === null && !this.connecting) return done();
     this.#whenConnected((conn) => {
@@ -231,7 +231,7 @@ export class MptcpSocket extends Duplex {
     }, done);
   }
 
-  /** Closes the connection; the stream calls it. */
+  /** Closes the connection; called by the stream. */
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.connecting = false;
     this.#idle.stop();
@@ -268,14 +268,14 @@ export class MptcpSocket extends Duplex {
     }, done);
   }
 
-  /** Ends the socket once all has been written, and destroys it then. */
+  /** Ends the socket when all data has been written, and then destroys it. */
   destroySoon(): void {
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();
     else this.once("finish", () => this.destroy());
   }
 
-  /** Closes the connection with a reset: the peer gets "ECONNRESET". */
+  /** Resets the connection: the peer gets "ECONNRESET". */
   resetAndDestroy(): this {
     if (this.connecting) return this.once("connect", () => this.resetAndDestroy());
     if (this.#conn === null || this.destroyed) return this.destroy(socketClosed());
@@ -283,7 +283,7 @@ export class MptcpSocket extends Duplex {
     return this.destroy();
   }
 
-  /** Emits "timeout" when nothing was read or written for so many milliseconds; 0 for never. */
+  /** Emits "timeout" if no data was read or written for this many milliseconds; 0 for never. */
   setTimeout(milliseconds: number, onTimeout?: () => void): this {
     if (this.destroyed) return this;
     const checked = checkTimeout(milliseconds, onTimeout);
@@ -293,7 +293,7 @@ export class MptcpSocket extends Duplex {
     return checked === 0 ? this.off("timeout", onTimeout) : this.once("timeout", onTimeout);
   }
 
-  /** Turns `TCP_NODELAY` on or off; it is on to begin with. */
+  /** Turns `TCP_NODELAY` on or off; it is on by default. */
   setNoDelay(noDelay: boolean = true): this {
     this.#wishes.setNoDelay(Boolean(noDelay), this.#openConn);
     return this;
@@ -311,7 +311,7 @@ export class MptcpSocket extends Duplex {
     return this;
   }
 
-  /** The type of service set by `setTypeOfService`; 0 before. */
+  /** The value set by `setTypeOfService`; 0 by default. */
   getTypeOfService(): number {
     return this.#wishes.tos;
   }
@@ -322,14 +322,14 @@ export class MptcpSocket extends Duplex {
     return this;
   }
 
-  /** Lets the socket keep the process alive: how it begins. */
+  /** Makes the socket keep the process alive, which is the default. */
   ref(): this {
     this.#isRefed = true;
     this.#openConn?.ref();
     return this;
   }
 
-  /** Lets the process end though the socket is open. */
+  /** Allows the process to exit while the socket is open. */
   unref(): this {
     this.#isRefed = false;
     this.#openConn?.unref();
@@ -362,7 +362,7 @@ export class MptcpSocket extends Duplex {
     return this.#conn?.remoteAddr.port;
   }
 
-  /** The addresses that were tried, as "127.0.0.1:80". */
+  /** The addresses that were tried, such as "127.0.0.1:80". */
   get autoSelectFamilyAttemptedAddresses(): string[] {
     return this.#dialer.attempted;
   }
@@ -372,7 +372,7 @@ export class MptcpSocket extends Duplex {
     return this.#bytesRead;
   }
 
-  /** Bytes that have been written, those that wait included. */
+  /** Bytes written, including those that wait to be sent. */
   get bytesWritten(): number {
     // Node's is read from prototypes too.
     return #bytesSent in this ? this.#bytesSent + this.writableLength : undefined as never;
@@ -383,7 +383,7 @@ export class MptcpSocket extends Duplex {
     return this.writableLength;
   }
 
-  /** Whether there is no connection yet, or no more. */
+  /** Whether it is not connected yet, or no longer. */
   get pending(): boolean {
     return this.#conn === null || this.connecting || this.destroyed;
   }
@@ -395,22 +395,22 @@ export class MptcpSocket extends Duplex {
     return this.writable ? "writeOnly" : "closed";
   }
 
-  /** What the connection speaks now; `"unknown"` before there is one. */
+  /** The protocol in use now; `"unknown"` before it is connected. */
   get protocol(): Protocol | "unknown" {
     return this.#conn?.protocol ?? "unknown";
   }
 
-  /** Why it is TCP; `null` while it is not. */
+  /** Why it is TCP; `null` while it is MPTCP. */
   get fallback(): Fallback | null {
     return this.#conn?.fallback ?? null;
   }
 
-  /** The kernel's figures about an MPTCP connection; `null` when it is TCP, closed or not yet open. */
+  /** The kernel's figures about an MPTCP connection; `null` if it is TCP, closed or not connected. */
   info(): MptcpInfo | null {
     return this.#conn?.info() ?? null;
   }
 
-  /** The paths in use. A TCP connection is one subflow; without a connection there is none. */
+  /** The paths in use. A TCP connection has one subflow; without a connection there are none. */
   subflows(): Subflow[] {
     return this.#conn?.subflows() ?? [];
   }

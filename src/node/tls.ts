@@ -25,9 +25,9 @@ export type ConnectTlsOptions =
 export type MptcpTlsSocket = TLSSocket & {
   /** What the connection below speaks now; `"unknown"` before there is one. */
   readonly protocol: Protocol | "unknown";
-  /** Why it is TCP; `null` while it is not. */
+  /** Why it is TCP; `null` while it is MPTCP. */
   readonly fallback: Fallback | null;
-  /** The kernel's figures about an MPTCP connection; `null` when it is TCP, closed or not yet open. */
+  /** The kernel's figures about an MPTCP connection; `null` if it is TCP, closed or not connected. */
   info(): MptcpInfo | null;
   /** The paths in use. */
   subflows(): Subflow[];

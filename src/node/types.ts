@@ -6,7 +6,7 @@
 
 import type { ListenMode, MptcpMode, SocketOptions } from "../types.ts";
 
-/** What a socket takes beside what `net.Socket` and `net.connect` take. */
+/** Socket options in addition to those of `net.Socket` and `net.connect`. */
 export interface MptcpSocketMode {
   /**
    * Whether to use MPTCP: `"prefer"`, `"require"`, `"require-peer"` or `"off"`.
@@ -14,7 +14,7 @@ export interface MptcpSocketMode {
    */
   mptcp?: MptcpMode | undefined;
   /**
-   * Reach IPv4 addresses through an IPv6 socket, so that paths of both families can join one
+   * Connect to IPv4 addresses with an IPv6 socket, so that paths of both families can join the
    * connection.
    * @default {true}
    */
@@ -25,28 +25,28 @@ export interface MptcpSocketMode {
   socketOptions?: SocketOptions | undefined;
 }
 
-/** A buffer to read into, and who gets what was read: `onread` of `net.Socket`. */
+/** A buffer to read into and a callback for the data: `onread` of `net.Socket`. */
 export interface OnReadOptions {
-  /** The buffer, or a function that gives one for each read. */
+  /** The buffer, or a function that returns one for each read. */
   buffer: Uint8Array | (() => Uint8Array);
-  /** Gets the number of bytes and the buffer; `false` pauses the socket. */
+  /** Called with the number of bytes and the buffer; returning `false` pauses the socket. */
   callback(bytesRead: number, buffer: Uint8Array): boolean | void;
 }
 
-/** What `new MptcpSocket()` takes: the options of `net.Socket`, and those of this module. */
+/** Options of `new MptcpSocket()`: those of `net.Socket` and of this module. */
 export interface MptcpSocketOptions extends MptcpSocketMode {
   /**
    * Whether the socket stays open for writing when the peer ends its side.
    * @default {false}
    */
   allowHalfOpen?: boolean | undefined;
-  /** The descriptor of a connected socket; the socket owns it from then on. */
+  /** The descriptor of a connected socket, which the new socket then owns. */
   fd?: number | undefined;
   /** Destroys the socket when aborted. */
   signal?: AbortSignal | undefined;
-  /** Reads into a buffer of the caller's, instead of emitting "data". */
+  /** Reads into a buffer of the caller instead of emitting "data". */
   onread?: OnReadOptions | undefined;
-  /** Bytes buffered for a reader that is slow before reading stops. */
+  /** Bytes buffered for a slow reader before reading pauses. */
   readableHighWaterMark?: number | undefined;
   /** Bytes buffered for a slow peer before `write` returns `false`. */
   writableHighWaterMark?: number | undefined;
@@ -54,7 +54,7 @@ export interface MptcpSocketOptions extends MptcpSocketMode {
   highWaterMark?: number | undefined;
 }
 
-/** An address of a name, as `dns.lookup` gives it. */
+/** An address of a name, as returned by `dns.lookup`. */
 export interface LookupAddress {
   /** An IP address. */
   address: string;
@@ -62,7 +62,7 @@ export interface LookupAddress {
   family: number;
 }
 
-/** Looks a name up, in place of the system: the `lookup` option of `net.connect`. */
+/** A replacement for the system's name lookup: the `lookup` option of `net.connect`. */
 export type LookupFunction = (
   hostname: string,
   options: { all?: boolean; family?: number; hints?: number },
@@ -73,7 +73,7 @@ export type LookupFunction = (
   ) => void,
 ) => void;
 
-/** What `socket.connect` takes: the options of `net.connect`, and those of this module. */
+/** Options of `socket.connect`: those of `net.connect` and of this module. */
 export interface MptcpSocketConnectOptions extends MptcpSocketMode {
   /** 0 to 65535. */
   port: number | string;
@@ -90,7 +90,7 @@ export interface MptcpSocketConnectOptions extends MptcpSocketMode {
   family?: number | "IPv4" | "IPv6" | undefined;
   /** Hints for `lookup`. */
   hints?: number | undefined;
-  /** Looks the name up in place of the system. */
+  /** Replaces the system's name lookup. */
   lookup?: LookupFunction | undefined;
   /** `TCP_NODELAY`; on by default, unlike in `node:net`. */
   noDelay?: boolean | undefined;
@@ -99,23 +99,23 @@ export interface MptcpSocketConnectOptions extends MptcpSocketMode {
   /** Milliseconds without data before the first keep-alive probe. */
   keepAliveInitialDelay?: number | undefined;
   /**
-   * Happy Eyeballs: start an attempt at the next address while one is slow. With `false` only the
-   * first address of a name is tried.
+   * Happy Eyeballs: try the next address in parallel if an attempt is slow. With `false` only the first
+   * address of a name is tried.
    * @default {true}
    */
   autoSelectFamily?: boolean | undefined;
   /**
-   * Milliseconds before the next attempt is started beside a slow one.
+   * Milliseconds before the next attempt is started in parallel with a slow one.
    * @default {250}
    */
   autoSelectFamilyAttemptTimeout?: number | undefined;
 }
 
-/** What `setKeepAlive` takes in one object; times in milliseconds. */
+/** Options of `setKeepAlive`; times are in milliseconds. */
 export interface KeepAliveOptions {
   /** Whether probes are sent. */
   enable?: boolean | undefined;
-  /** Silence before the first probe. */
+  /** Time without data before the first probe. */
   initialDelay?: number | undefined;
   /** Time between probes. */
   interval?: number | undefined;
@@ -123,20 +123,20 @@ export interface KeepAliveOptions {
   count?: number | undefined;
 }
 
-/** The path of a Unix socket, which `net.connect` takes and this module refuses: MPTCP has none. */
+/** The path of a Unix socket. This module refuses it, because MPTCP has no Unix sockets. */
 export interface UnixSocketOptions {
   /** A path. */
   path: string;
 }
 
-/** What `createConnection` takes in one object. */
+/** Options of `createConnection`. */
 export interface CreateConnectionOptions
   extends MptcpSocketConnectOptions, Omit<MptcpSocketOptions, keyof MptcpSocketMode> {
   /** Milliseconds without data before the socket emits "timeout". */
   timeout?: number | undefined;
 }
 
-/** What `createServer` takes: the options of `net.createServer`, and those of this module. */
+/** Options of `createServer`: those of `net.createServer` and of this module. */
 export interface MptcpSocketServerOptions {
   /**
    * Whether connections stay open for writing when the peer ends its side.
@@ -157,7 +157,7 @@ export interface MptcpSocketServerOptions {
   /** Bytes that connections buffer in each direction. */
   highWaterMark?: number | undefined;
   /**
-   * Whether to use MPTCP: `"prefer"`, `"require"` or `"off"`. TCP clients are served in any case.
+   * Whether to use MPTCP: `"prefer"`, `"require"` or `"off"`. TCP clients are always served.
    * @default {"prefer"}
    */
   mptcp?: ListenMode | undefined;
@@ -167,30 +167,30 @@ export interface MptcpSocketServerOptions {
   socketOptions?: SocketOptions | undefined;
 }
 
-/** What `server.listen` takes in one object. */
+/** Options of `server.listen`. */
 export interface MptcpServerListenOptions {
   /**
    * 0 to 65535; 0 lets the kernel choose.
    * @default {0}
    */
   port?: number | string | undefined;
-  /** The descriptor of a socket that listens already, in place of the port and host. */
+  /** The descriptor of a socket that is already listening, instead of port and host. */
   fd?: number | undefined;
   /** An IP address or a name; every address of this machine by default. */
   host?: string | undefined;
   /** How many connections may wait to be accepted. */
   backlog?: number | undefined;
-  /** An IPv6 listener takes no IPv4 connections. */
+  /** An IPv6 listener does not accept IPv4 connections. */
   ipv6Only?: boolean | undefined;
   /** `SO_REUSEPORT`. */
   reusePort?: boolean | undefined;
-  /** Ignored: there is no cluster to share the socket with. */
+  /** Ignored: sockets are not shared with a cluster. */
   exclusive?: boolean | undefined;
   /** Closes the server when aborted. */
   signal?: AbortSignal | undefined;
 }
 
-/** An IP address and port, as `node:net` gives them. */
+/** An IP address and port, in the format of `node:net`. */
 export interface SocketAddressInfo {
   /** An IP address. IPv4-mapped IPv6 addresses are shown as IPv4. */
   address: string;
@@ -200,7 +200,7 @@ export interface SocketAddressInfo {
   port: number;
 }
 
-/** A connection that a full server has closed: the argument of its "drop" event. */
+/** A connection closed because the server was full: the argument of the "drop" event. */
 export interface DroppedConnection {
   /** The address of this end. */
   localAddress: string;

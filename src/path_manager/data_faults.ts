@@ -1,5 +1,5 @@
 /**
- * `watchDataFaults`: a hint, while a program runs, that data may have arrived wrong.
+ * `watchDataFaults`: reports signs of wrong data while a program runs.
  *
  * @module
  */
@@ -8,14 +8,14 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { mptcpCounters } from "../kernel/counters.ts";
 import { checkSignal } from "../net/options.ts";
 
-/** What {@linkcode watchDataFaults} takes. */
+/** Options of {@linkcode watchDataFaults}. */
 export interface DataFaultOptions {
   /** Ends the iteration. */
   signal?: AbortSignal;
   /** A network namespace: a name under /run/netns or a path. Needs `CAP_SYS_ADMIN`. */
   netns?: string;
   /**
-   * Milliseconds between two looks at the counter.
+   * Milliseconds between two reads of the counter.
    * @default {1000}
    */
   interval?: number;
@@ -23,19 +23,21 @@ export interface DataFaultOptions {
 
 /** The counter of contradictory data mappings has risen. */
 export interface DataFault {
-  /** How often since the last look. */
+  /** The increase since the last event. */
   readonly count: number;
-  /** How often since the namespace began. */
+  /** The value of the counter. */
   readonly total: number;
 }
 
 /**
- * Tells when the kernel has received data mappings that contradict one another
- * (`MPTcpExtDSSNotMatching`). On Linux 6.18 that mostly means that a transfer over several paths has
- * delivered wrong bytes; it is a hint about all connections of the namespace, not a proof about one.
- * Watching keeps the process alive only while somebody waits for the next fault.
+ * Reports when the kernel has received data mappings that contradict one another
+ * (`MPTcpExtDSSNotMatching`). On Linux 6.18 that usually means that a transfer over several paths has
+ * delivered wrong bytes. The counter covers all connections of the namespace, so it is a hint and no
+ * proof about a single connection.
+ * Watching keeps the process alive only while an iteration is waiting.
  *
- * @throws {MptcpError} code "ENOENT" where the kernel has no MPTCP; those of entering a namespace.
+ * @throws {MptcpError} code "ENOENT" if the kernel has no MPTCP or the namespace does not exist; "EPERM"
+ * if the namespace must not be entered.
  *
  * @example
  * ```ts

@@ -18,19 +18,19 @@ import { getLimits } from "../kernel/limits.ts";
 import { systemError } from "../error.ts";
 import type { KernelConnection, MptcpEvent, StateEvent } from "./types.ts";
 
-/** Events as they come; leaving the loop or closing it ends the subscription. */
+/** A subscription to events. Leaving the loop or disposing of it ends the subscription. */
 export interface MptcpEvents extends AsyncIterableIterator<MptcpEvent, undefined>, Disposable {
-  /** The next event, waiting for it. */
+  /** Waits for the next event. */
   next(): Promise<IteratorResult<MptcpEvent, undefined>>;
-  /** Ends the subscription: what waits is done. */
+  /** Ends the subscription: a waiting iteration is done. */
   return(): Promise<IteratorResult<MptcpEvent, undefined>>;
   /** The events themselves. */
   [Symbol.asyncIterator](): MptcpEvents;
-  /** Ends the subscription, once. */
+  /** Ends the subscription. */
   close(): void;
-  /** Lets waiting for an event keep the process alive: how it begins. */
+  /** Makes waiting for an event keep the process alive, which is the default. */
   ref(): void;
-  /** Lets the process end though an event is waited for. */
+  /** Allows the process to exit while waiting for an event. */
   unref(): void;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The path manager of Linux from TypeScript: which addresses MPTCP connections use, how many subflows
- * they may have, and what happens to them.
+ * The MPTCP path manager of Linux: which addresses MPTCP connections use, how many subflows they may
+ * have, and events about them.
  *
  * ```ts ignore
  * import { MptcpPathManager } from "@multipath/mptcp/path-manager";
@@ -11,8 +11,8 @@
  * for await (const event of paths.events()) console.log(event);
  * ```
  *
- * Linux 5.7 or later has it. Reading needs no privilege; changing anything and listening to events
- * needs `CAP_NET_ADMIN`. Requires `--allow-ffi` in Deno; no program is run.
+ * It needs Linux 5.7 or later. Reading needs no privilege; changing anything and receiving events need
+ * `CAP_NET_ADMIN`. Requires `--allow-ffi` in Deno; it does not run other programs.
  *
  * @module
  */
@@ -68,26 +68,26 @@ export {
 export type { MetricsFormat } from "./metrics/text.ts";
 export type * from "./types.ts";
 
-/** What `MptcpPathManager` takes. */
+/** Options of `MptcpPathManager`. */
 export interface PathManagerOptions {
   /** A network namespace: a name under /run/netns or a path. Needs `CAP_SYS_ADMIN`. */
   netns?: string;
 }
 
-/** What `MptcpPathManager.events` takes. */
+/** Options of `MptcpPathManager.events`. */
 export interface EventOptions {
-  /** Ends the subscription: waiting rejects with the signal's reason. */
+  /** Ends the subscription: a waiting iteration rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Only the events of this connection, given itself or by its token; all where left out. */
+  /** Only report events of this connection: an `MptcpConn` or a token. By default all are reported. */
   connection?: MptcpConn | number;
 }
 
 /**
- * The path manager of one network namespace. Every method asks the kernel at once and returns when it
+ * The path manager of one network namespace. All methods are synchronous: they return when the kernel
  * has answered.
  *
- * Methods throw `MptcpError`: code "EPERM" without `CAP_NET_ADMIN`, and otherwise as the kernel
- * answers, with its own words in the message where it has some.
+ * Methods throw `MptcpError`: code "EPERM" without `CAP_NET_ADMIN`, otherwise the kernel's error. The
+ * message contains the kernel's own explanation if it gave one.
  *
  * @example
  * ```ts
@@ -104,8 +104,8 @@ export class MptcpPathManager implements Disposable {
   /**
    * Connects to the path manager.
    *
-   * @throws {MptcpError} code "ENOENT" where the kernel has none, or there is no such namespace;
-   * "EPERM" when the namespace may not be entered; "ERR_NOT_LINUX".
+   * @throws {MptcpError} code "ENOENT" if the kernel has none or the namespace does not exist; "EPERM"
+   * if the namespace must not be entered; "ERR_NOT_LINUX".
    */
   constructor(options: PathManagerOptions = {}) {
     if (options.netns !== undefined) checkHostname(options.netns, "netns");
@@ -125,10 +125,10 @@ export class MptcpPathManager implements Disposable {
   }
 
   /**
-   * Adds an endpoint. Connections that exist use it too, a client's once data has come back: they
-   * announce it, or open a subflow from it, as its flags say.
+   * Adds an endpoint. Depending on its flags, connections announce the address or open a subflow from
+   * it. This includes existing connections; on a client, after the server has sent data.
    *
-   * @returns The endpoint as the kernel has it, with the id that it got.
+   * @returns The endpoint as stored in the kernel, with its id.
    * @throws {MptcpError} codes "EEXIST" (the address), "EBUSY" (the id), "ERANGE" (there are 8),
    * "EADDRNOTAVAIL" (a port of an address that the host does not have), "EINVAL" (flags that exclude
    * each other), "ENODEV" (the device), "EOPNOTSUPP" (a flag that this kernel does not know).
@@ -138,11 +138,11 @@ export class MptcpPathManager implements Disposable {
   }
 
   /**
-   * Makes an endpoint a backup or not, fullmesh or not; what is left out stays. Connections that
-   * exist follow.
+   * Changes the flags backup and fullmesh of an endpoint; omitted flags keep their values. This affects
+   * existing connections too.
    *
    * @param which Its id, or its address.
-   * @returns The endpoint as the kernel has it.
+   * @returns The endpoint as stored in the kernel.
    */
   changeEndpoint(
     which: number | string,
@@ -152,7 +152,7 @@ export class MptcpPathManager implements Disposable {
   }
 
   /**
-   * Removes an endpoint, closes the subflows from it, and withdraws it where it was announced.
+   * Removes an endpoint, closes its subflows, and withdraws the address if it was announced.
    *
    * @param which Its id, or its address.
    */
@@ -171,26 +171,26 @@ export class MptcpPathManager implements Disposable {
   }
 
   /**
-   * Sets limits; what is left out stays.
+   * Sets limits; omitted limits keep their values.
    *
-   * @returns The limits as the kernel has them.
-   * @throws {MptcpError} code "EINVAL" for more than the kernel allows; the message has its maximum.
+   * @returns The limits as stored in the kernel.
+   * @throws {MptcpError} code "EINVAL" above the kernel's maximum, which the message contains.
    */
   setLimits(limits: Partial<PathManagerLimits>): PathManagerLimits {
     return setLimits(this.#kernel, limits);
   }
 
-  /** The MPTCP connections of the namespace, those of other processes too. Since Linux 5.9. */
+  /** The MPTCP connections of the namespace, including those of other processes. Since Linux 5.9. */
   connections(): KernelConnection[] {
     return listConnections(this.#netns);
   }
 
   /**
-   * What happens to the MPTCP connections of the namespace from now on. `event.token` is
+   * New events of the MPTCP connections of the namespace. `event.token` is the same as
    * `conn.info()?.token` of a connection of this process.
    *
-   * A path that goes silent makes no event: only a reset or a withdrawn address does. Where events
-   * come faster than they are read there is a "lost" event and the state after it. Since Linux 5.12.
+   * A path that goes silent causes no event; only a reset or a withdrawn address does. If events arrive
+   * faster than they are read, a "lost" event and the current state are reported. Since Linux 5.12.
    *
    * @throws {MptcpError} code "EPERM" without `CAP_NET_ADMIN`.
    */
@@ -203,13 +203,13 @@ export class MptcpPathManager implements Disposable {
   /**
    * Announces an address to the peer of one connection, which may then open subflows to it.
    *
-   * This and the methods below are for connections whose sockets were made while the sysctl
-   * `net.mptcp.path_manager` was "userspace" (`pm_type=1` before Linux 6.15): the kernel does nothing
-   * about their paths by itself. Since Linux 5.19.
+   * This and the methods below are for connections whose sockets were created while the sysctl
+   * `net.mptcp.path_manager` was "userspace" (`pm_type=1` before Linux 6.15). The kernel does not manage
+   * their paths. Since Linux 5.19.
    *
-   * @param connection A connection of this process, or the token of any.
-   * @throws {MptcpError} code "EINVAL" for a connection of another kind, or an address that is known
-   * by another id; "ERR_NOT_MPTCP".
+   * @param connection A connection of this process, or the token of any connection.
+   * @throws {MptcpError} code "EINVAL" for a connection of another kind, or an address that has another
+   * id already; "ERR_NOT_MPTCP".
    */
   announce(connection: MptcpConn | number, options: AnnounceOptions): void {
     announce(this.#kernel, connection, options, this.#netns);
@@ -218,7 +218,7 @@ export class MptcpPathManager implements Disposable {
   /**
    * Withdraws an address from the peer of one connection, and closes the subflows from it.
    *
-   * @param id The address id, 0 for the address that the connection began with.
+   * @param id The address id; 0 for the address of the first subflow.
    */
   withdraw(connection: MptcpConn | number, id: number): void {
     withdraw(this.#kernel, connection, id);
@@ -233,14 +233,14 @@ export class MptcpPathManager implements Disposable {
    * Closes a subflow of one connection.
    *
    * @param subflow One of the connection's `subflows()`.
-   * @throws {MptcpError} code "ESRCH" where the connection has no such subflow.
+   * @throws {MptcpError} code "ESRCH" if the connection has no such subflow.
    */
   destroySubflow(connection: MptcpConn | number, subflow: SubflowEnds): void {
     destroySubflow(this.#kernel, connection, subflow);
   }
 
   /**
-   * Asks the peer to send on a subflow only while no other works, or to use it fully again.
+   * Asks the peer to use a subflow only as a backup, or to use it normally again.
    *
    * @param subflow One of the connection's `subflows()`.
    */
@@ -248,7 +248,7 @@ export class MptcpPathManager implements Disposable {
     setBackup(this.#kernel, connection, subflow, backup);
   }
 
-  /** Disconnects, once. Subscriptions to events go on. */
+  /** Disconnects. Subscriptions to events stay active. */
   close(): void {
     this.#kernel.close();
   }

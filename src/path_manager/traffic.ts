@@ -29,7 +29,7 @@ export interface SubflowTraffic {
 
 /** A connection. */
 export interface ConnectionTraffic {
-  /** Names the connection, as in events. */
+  /** Identifies the connection, as in events. */
   readonly token: number;
   readonly localAddr: NetAddr;
   readonly remoteAddr: NetAddr;

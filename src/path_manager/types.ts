@@ -13,15 +13,15 @@ export type {
   PathManagerLimits,
 } from "../kernel/types.ts";
 
-/** An IP address, and a port where there is one. */
+/** An IP address, and a port if there is one. */
 export interface PathAddress {
   /** An IP address. */
   readonly hostname: string;
-  /** 1 to 65535; undefined where none was given. */
+  /** 1 to 65535; undefined if none was given. */
   readonly port?: number | undefined;
 }
 
-/** The two ends of a subflow, as `Subflow` of a connection has them. */
+/** The two ends of a subflow, as in `Subflow`. */
 export interface SubflowEnds {
   /** This end. */
   readonly localAddr: { readonly hostname: string; readonly port: number };
@@ -33,9 +33,9 @@ export interface SubflowEnds {
 export interface AnnounceOptions {
   /** An IPv4 or IPv6 address of this host. */
   address: string;
-  /** 1 to 255: the address id, the same for all that is done with this address. */
+  /** 1 to 255: the address id. Use the same id for every operation on this address. */
   id: number;
-  /** Where to take subflows; left out, it is the port of the connection. */
+  /** The port that accepts subflows; if omitted, the port of the connection. */
   port?: number;
   /** The name of the interface. */
   device?: string;
@@ -47,33 +47,33 @@ export interface CreateSubflowOptions {
   localAddress: string;
   /** 1 to 255: the address id of `localAddress`. */
   localId: number;
-  /** The name of the interface to go out by. */
+  /** The name of the interface to use. */
   device?: string;
   /** An address of the peer. */
   remoteAddress: string;
   /** The port there. */
   remotePort: number;
-  /** Have the peer send on it only while no other path works. */
+  /** Ask the peer to send on it only while no other path works. */
   backup?: boolean;
 }
 
 /** An MPTCP connection of this network namespace, of this process or of another. */
 export interface KernelConnection {
-  /** Names it, as in events. */
+  /** Identifies it, as in events. */
   readonly token: number;
   /** This end of the first subflow. */
   readonly localAddr: PathAddress;
   /** The other end of it. */
   readonly remoteAddr: PathAddress;
-  /** Subflows, the first included; undefined before 6.8. */
+  /** Subflows, including the first; undefined before 6.8. */
   readonly subflowsTotal?: number | undefined;
 }
 
-/** A connection was made (`MPTCP_EVENT_CREATED`), or can have more subflows (`..._ESTABLISHED`). */
+/** A connection was created (`MPTCP_EVENT_CREATED`), or can have more subflows (`..._ESTABLISHED`). */
 export interface ConnectionEvent {
-  /** Says which of the two it is. */
+  /** The kind of event. */
   readonly type: "created" | "established";
-  /** Names the connection: `info().token` of an `MptcpConn`. */
+  /** Identifies the connection: `info().token` of an `MptcpConn`. */
   readonly token: number;
   /** This end. */
   readonly localAddr: PathAddress;
@@ -81,23 +81,23 @@ export interface ConnectionEvent {
   readonly remoteAddr: PathAddress;
   /** True at the end that accepted. */
   readonly serverSide: boolean;
-  /** The peer wants no subflow to the address that it was first reached at. */
+  /** The peer does not accept further subflows to the address that it was first connected to. */
   readonly denyJoinInitialAddr: boolean;
 }
 
 /** A connection has ended (`MPTCP_EVENT_CLOSED`). */
 export interface ClosedEvent {
-  /** Says which event it is. */
+  /** The kind of event. */
   readonly type: "closed";
-  /** Names the connection. */
+  /** Identifies the connection. */
   readonly token: number;
 }
 
 /** The peer has announced an address (`MPTCP_EVENT_ANNOUNCED`). */
 export interface AnnouncedEvent {
-  /** Says which event it is. */
+  /** The kind of event. */
   readonly type: "announced";
-  /** Names the connection. */
+  /** Identifies the connection. */
   readonly token: number;
   /** The peer's id for the address. */
   readonly remoteId: number;
@@ -107,63 +107,63 @@ export interface AnnouncedEvent {
 
 /** The peer has withdrawn an address (`MPTCP_EVENT_REMOVED`). */
 export interface RemovedEvent {
-  /** Says which event it is. */
+  /** The kind of event. */
   readonly type: "removed";
-  /** Names the connection. */
+  /** Identifies the connection. */
   readonly token: number;
   /** The peer's id for the address. */
   readonly remoteId: number;
 }
 
-/** A subflow came, went, or changed its priority (`MPTCP_EVENT_SUB_*`). */
+/** A subflow was established or closed, or its priority changed (`MPTCP_EVENT_SUB_*`). */
 export interface SubflowEvent {
-  /** Says which of the three it is. */
+  /** The kind of event. */
   readonly type: "subflow-established" | "subflow-closed" | "subflow-priority";
-  /** Names the connection. */
+  /** Identifies the connection. */
   readonly token: number;
   /** This end. */
   readonly localAddr: PathAddress;
   /** The other end. */
   readonly remoteAddr: PathAddress;
-  /** The address id of this end; 0 is the first subflow's. */
+  /** The address id of this end; 0 for the first subflow. */
   readonly localId: number;
   /** The address id of the other end. */
   readonly remoteId: number;
-  /** Whether the peer asks to send on it only while no other works. This end's own asking does not show. */
+  /** Whether the peer asked to use it as a backup. A request of this end is not shown. */
   readonly backup: boolean;
-  /** The name of an errno, as "ECONNRESET", where the subflow failed. */
+  /** The name of the errno, such as "ECONNRESET", if the subflow failed. */
   readonly error?: string | undefined;
   /** Why the peer reset the subflow: the reason of MP_TCPRST (RFC 8684, 3.6). */
   readonly resetReason?: number | undefined;
-  /** The index of the interface that the subflow is bound to, where it is to one. */
+  /** The index of the interface that the subflow is bound to, if any. */
   readonly interfaceIndex?: number | undefined;
 }
 
 /**
- * A socket has begun to listen for MPTCP, a program's or the kernel's for an announced port, or does
- * so no more (`MPTCP_EVENT_LISTENER_*`). Since 6.2.
+ * A socket started or stopped listening for MPTCP: one of a program, or of the kernel for an announced
+ * port (`MPTCP_EVENT_LISTENER_*`). Since 6.2.
  */
 export interface ListenerEvent {
-  /** Says which of the two it is. */
+  /** The kind of event. */
   readonly type: "listener-created" | "listener-closed";
   /** This end. */
   readonly localAddr: PathAddress;
 }
 
 /**
- * Events came faster than they were read, and some are lost. The events before it happened before the
- * gap; a {@linkcode StateEvent} follows.
+ * Events arrived faster than they were read, and some were lost at this point. A
+ * {@linkcode StateEvent} follows.
  */
 export interface LostEvent {
-  /** Says which event it is. */
+  /** The kind of event. */
   readonly type: "lost";
 }
 
-/** What there is at this moment, after a gap: to begin anew from. */
+/** The current state, after events were lost. */
 export interface StateEvent {
-  /** Says which event it is. */
+  /** The kind of event. */
   readonly type: "state";
-  /** The MPTCP connections of the namespace; the one that the subscription is about, if it is about one. */
+  /** The MPTCP connections of the namespace, or the one that the subscription is about. */
   readonly connections: readonly KernelConnection[];
   /** The endpoints, by id. */
   readonly endpoints: readonly Endpoint[];
@@ -171,17 +171,17 @@ export interface StateEvent {
   readonly limits: PathManagerLimits;
 }
 
-/** An event that this module does not know: of a newer kernel. */
+/** An event of a newer kernel, which this module does not know. */
 export interface UnknownEvent {
-  /** Says which event it is. */
+  /** The kind of event. */
   readonly type: "unknown";
   /** Its number in `enum mptcp_event_type`. */
   readonly number: number;
-  /** Names the connection, where the event is about one. */
+  /** Identifies the connection, if the event is about one. */
   readonly token?: number | undefined;
 }
 
-/** What happens to the MPTCP connections of a network namespace. */
+/** An event of the MPTCP connections of a network namespace. */
 export type MptcpEvent =
   | ConnectionEvent
   | ClosedEvent

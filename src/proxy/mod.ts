@@ -1,6 +1,6 @@
 /**
- * A proxy of connections that speaks MPTCP on either side: to bring it in front of servers that know
- * TCP alone, or to reach servers by several paths from programs that know TCP alone.
+ * A TCP proxy with MPTCP on either side. Use it to bring MPTCP to TCP-only servers, or to give TCP-only
+ * programs several paths to a server.
  *
  * ```ts
  * import { proxyMptcp } from "@multipath/mptcp/proxy";

@@ -34,18 +34,18 @@ const ACCEPT_PAUSE = 100;
 const LAST_ROUNDS = 4;
 
 /**
- * Listens, and passes every connection on to a backend: MPTCP or TCP on either side, as the addresses
- * say. Backends are used round-robin; an unreachable one is skipped for a while, and its
- * connection goes to the next. The end of a stream is passed on by itself, so that
- * half-closed connections work, and a reset as a reset.
+ * Listens, and forwards every connection to a backend. The addresses select MPTCP or TCP on each side.
+ * Backends are used round-robin; an unreachable one is skipped for a while, and the connection goes to
+ * the next. The end of each stream is forwarded separately, so half-closed connections work, and a
+ * reset is forwarded as a reset.
  *
  * Requires `--allow-ffi` in Deno, as `listenMptcp` and `connectMptcp`.
  *
- * @param options Where to listen, where to pass connections on to, and how.
- * @returns The proxy, which listens already.
- * @throws {MptcpError} as `listenMptcp` does; then nothing listens.
- * @throws {TypeError} when an option has the wrong type.
- * @throws {RangeError} when a number is out of range.
+ * @param options Where to listen, the backends, and further options.
+ * @returns The proxy, which is listening.
+ * @throws {MptcpError} as `listenMptcp` does; then no front stays open.
+ * @throws {TypeError} if an option has the wrong type.
+ * @throws {RangeError} if a number is out of range.
  *
  * @example
  * ```ts

@@ -14,36 +14,36 @@ import type {
   SocketOptions,
 } from "../types.ts";
 
-/** One or more of something. */
+/** One value or several. */
 export type OneOrMore<T> = T | readonly T[];
 
-/** Which header of the PROXY protocol: the line of text, or the binary one. */
+/** The version of the PROXY protocol header: "v1" is text, "v2" is binary. */
 export type ProxyHeaderVersion = "v1" | "v2";
 
-/** How the header of the PROXY protocol is taken from clients. */
+/** How PROXY protocol headers of clients are read. */
 export interface AcceptProxyOptions {
   /**
-   * Milliseconds that a client has for the whole header.
+   * Milliseconds for a client to send the whole header.
    * @default {3000}
    */
   timeout?: number;
   /**
-   * The longest header that is taken, in bytes; one of version 2 can have 65 551.
+   * The maximum size of a header in bytes. Version 2 allows up to 65,551.
    * @default {4096}
    */
   maxLength?: number;
 }
 
-/** What `proxyMptcp` takes. */
+/** Options of `proxyMptcp`. */
 export interface ProxyMptcpOptions {
   /**
-   * Where to listen: addresses as "mptcp@*:8000-8010", or what `listenMptcp` takes. Of several, and of
-   * a range of ports, all are listened on, or none and an error is thrown.
+   * Where to listen: addresses such as "mptcp@*:8000-8010", or options of `listenMptcp`. If one of
+   * several addresses or ports is unavailable, an error is thrown and none is used.
    */
   front: OneOrMore<string | ListenMptcpOptions>;
   /**
-   * Where connections go, in turn: addresses as "tcp@10.0.0.1:80", or what `connectMptcp` takes, but
-   * for `signal`.
+   * The backends, used round-robin: addresses such as "tcp@10.0.0.1:80", or options of `connectMptcp`
+   * except `signal`.
    */
   back: OneOrMore<string | Omit<ConnectMptcpOptions, "signal">>;
   /**
@@ -56,44 +56,42 @@ export interface ProxyMptcpOptions {
    * @default {511}
    */
   tcpBacklog?: number;
-  /** Kernel options of both sides; those of a single front or back come before them. */
+  /** Kernel options of both sides; those of a single front or back override them. */
   socketOptions?: SocketOptions;
   /**
-   * How many connections are served at once. While there are as many, no other is accepted: the rest
-   * wait in the backlog of the kernel.
+   * How many connections are served at once. Further connections wait in the kernel's backlog.
    * @default {Infinity}
    */
   maxConnections?: number;
   /**
-   * Milliseconds to connect to one backend.
+   * Milliseconds allowed to connect to one backend.
    * @default {5000}
    */
   connectTimeout?: number;
   /**
-   * Milliseconds without a byte in either direction after which a connection is reset; 0 for none.
+   * Milliseconds without data in either direction after which a connection is reset; 0 for never.
    * @default {3600000}
    */
   idleTimeout?: number;
   /**
-   * Expect the header of the PROXY protocol, of either version, from every client, and take from it
-   * who the client is. Only for clients that are trusted to say so. One that sends no such header is
-   * reset.
+   * Require a PROXY protocol header, of either version, from every client, and use the client address
+   * in it. Only use this with trusted clients. A client that sends no header is reset.
    * @default {false}
    */
   acceptProxy?: boolean | AcceptProxyOptions;
-  /** Tell backends who the client is, by the header of the PROXY protocol. */
+  /** Send the client's address to backends in a PROXY protocol header. */
   sendProxy?: ProxyHeaderVersion;
-  /** Ends the proxy and resets its connections. `shutdown` is the gentle way. */
+  /** Closes the proxy and resets its connections. To let them finish, use `shutdown`. */
   signal?: AbortSignal;
   /** Called when a connection is about to be served. */
   onOpen?: (connection: ProxyConnection) => void;
-  /** Called when a connection is over, however it ended: what an access log has a line for. */
+  /** Called when a connection has ended, for example to write an access log. */
   onClose?: (report: ProxyReport) => void;
-  /** Called when a backend is given up for the time being, and when it is back. */
+  /** Called when a backend becomes unreachable, and when it is reachable again. */
   onBackend?: (backend: ProxyBackend) => void;
   /**
-   * Called when something failed that is no connection's: a front that could not accept, a hook that
-   * threw. By default it is printed.
+   * Called on errors that do not belong to a connection: a front could not accept, or a hook threw. By
+   * default they are printed.
    */
   onError?: (error: unknown) => void;
 }
@@ -102,7 +100,7 @@ export interface ProxyMptcpOptions {
 export interface ProxyFront {
   /** The address and port. */
   readonly addr: NetAddr;
-  /** What kind of socket listens. An MPTCP one takes TCP clients too. */
+  /** The kind of socket. An MPTCP socket accepts TCP clients too. */
   readonly protocol: Protocol;
   /** Why it is TCP; `null` while it is MPTCP. */
   readonly fallback: Fallback | null;
@@ -110,29 +108,29 @@ export interface ProxyFront {
 
 /** One side of a connection through the proxy. */
 export interface ProxySide {
-  /** This end, of the proxy. */
+  /** The end of the proxy. */
   readonly localAddr: NetAddr;
   /** The other end. */
   readonly remoteAddr: NetAddr;
-  /** What it speaks. */
+  /** The protocol in use. */
   readonly protocol: Protocol | "unknown";
-  /** Why it is TCP; `null` while it is not. */
+  /** Why it is TCP; `null` while it is MPTCP. */
   readonly fallback: Fallback | null;
-  /** How many paths were seen in use at once. */
+  /** The highest number of paths seen in use at once. */
   readonly subflows: number;
 }
 
 /** A connection through the proxy. */
 export interface ProxyConnection {
-  /** Numbers the connections of a proxy from 1. */
+  /** The number of the connection, counted from 1. */
   readonly id: number;
-  /** The client: the other end of the front, or who the PROXY protocol says. */
+  /** The client's address: the other end of the front, or the address in the PROXY protocol header. */
   readonly client: NetAddr;
   /** The side of the client. */
   readonly front: ProxySide;
   /** The side of the backend; `null` until there is one. */
   readonly back: ProxySide | null;
-  /** The backend by its address; `null` until there is one. */
+  /** The address of the backend; `null` until there is one. */
   readonly backend: string | null;
   /** Bytes from the client. */
   readonly bytesIn: number;
@@ -145,14 +143,14 @@ export interface ProxyConnection {
 /**
  * How a connection ended:
  *
- * - `"closed"`: both ends have ended their streams, and all bytes went on.
- * - `"client-reset"`, `"backend-reset"`: that end broke off, and so did the proxy with the other. The
- *   same when an MPTCP peer has ended its stream and takes no data for 10 s, 2 s during a shutdown:
- *   its process is gone. The code of the error is `ERR_PEER_GONE` then.
- * - `"idle"`: no byte came for `idleTimeout`.
+ * - `"closed"`: both ends ended their streams, and all bytes were forwarded.
+ * - `"client-reset"`, `"backend-reset"`: that end reset the connection, and the proxy reset the other.
+ *   Also if an MPTCP peer has ended its stream and accepts no data for 10 s (2 s during a shutdown),
+ *   because its process is gone. The error then has the code `ERR_PEER_GONE`.
+ * - `"idle"`: no data was received for `idleTimeout`.
  * - `"no-backend"`: no backend could be reached.
- * - `"bad-header"`: the header of the PROXY protocol was none, too long, or late.
- * - `"stopped"`: the proxy was closed, or its time to finish was over.
+ * - `"bad-header"`: the PROXY protocol header was missing, invalid, too long or late.
+ * - `"stopped"`: the proxy was closed, or the timeout of `shutdown` expired.
  * - `"failed"`: something failed on this machine.
  */
 export type ProxyEnd =
@@ -165,27 +163,27 @@ export type ProxyEnd =
   | "stopped"
   | "failed";
 
-/** A connection that is over. */
+/** A connection that has ended. */
 export interface ProxyReport extends ProxyConnection {
   /** How it ended. */
   readonly end: ProxyEnd;
-  /** What made it end, where that is no end of a stream. */
+  /** The error that ended it, unless both streams ended. */
   readonly error: unknown;
   /** How long it was open. */
   readonly milliseconds: number;
 }
 
-/** A backend, as it is now. */
+/** The current state of a backend. */
 export interface ProxyBackend {
   /** Its address. */
   readonly address: string;
   /** False after a failure, until a connection is established. */
   readonly isUp: boolean;
-  /** Connections that it serves now. */
+  /** Connections in use now. */
   readonly active: number;
   /** Connections established so far. */
   readonly total: number;
-  /** Connections that have not, and went to the next backend. */
+  /** Failed attempts to connect; the connection went to the next backend. */
   readonly failures: number;
   /** The last failure; `null` while it is up. */
   readonly error: unknown;
@@ -195,19 +193,19 @@ export interface ProxyBackend {
 
 /** Counters of a proxy. */
 export interface ProxyStats {
-  /** When the proxy began. */
+  /** When the proxy started. */
   readonly startedAt: Date;
   /** Connections that are served now. */
   readonly active: number;
-  /** Connections that were accepted. */
+  /** Connections accepted so far. */
   readonly total: number;
-  /** Most connections at once. */
+  /** The highest number of connections at once. */
   readonly peak: number;
-  /** How many may be served at once. */
+  /** The maximum number of connections at once. */
   readonly maxConnections: number;
-  /** Times that accepting stopped because there were so many. */
+  /** How often accepting paused because of `maxConnections`. */
   readonly limited: number;
-  /** Times that accepting stopped because this machine had no descriptor or memory left. */
+  /** How often accepting paused because this machine had no descriptor or memory left. */
   readonly exhausted: number;
   /** Bytes from clients. */
   readonly bytesIn: number;
@@ -215,31 +213,30 @@ export interface ProxyStats {
   readonly bytesOut: number;
   /** Connections by how they ended. */
   readonly ends: Readonly<Record<ProxyEnd, number>>;
-  /** Where it listens. */
+  /** The address it listens on. */
   readonly fronts: readonly ProxyFront[];
-  /** Where connections go. */
+  /** The backends. */
   readonly backends: readonly ProxyBackend[];
 }
 
 /**
- * A proxy that listens. Disposing of it closes it at once: its connections have no end that could be
- * waited for.
+ * A running proxy. Disposing of it resets its connections at once; to let them finish, call `shutdown`.
  */
 export interface MptcpProxy extends AsyncDisposable {
-  /** Where it listens, in the order of the addresses and ports. */
+  /** The addresses it listens on, in the order of the options. */
   readonly fronts: readonly ProxyFront[];
   /** Resolves when the proxy has ended. Never rejects. */
   readonly finished: Promise<void>;
-  /** Counters, as they are now. */
+  /** The current counters. */
   stats(): ProxyStats;
   /** The connections that are served now. */
   connections(): ProxyConnection[];
   /**
-   * Takes the connections that wait in the backlog, stops listening, lets connections finish, and
-   * resolves when they have, or were reset because `timeout` had passed.
+   * Accepts the connections that wait in the backlog, stops listening, lets connections finish, and
+   * resolves when they have finished or were reset after `timeout`.
    *
    * @returns How many connections were reset.
-   * @throws {RangeError} when `timeout` is not at least 0.
+   * @throws {RangeError} if `timeout` is less than 0.
    */
   shutdown(options?: ShutdownOptions): Promise<number>;
   /** Stops listening and resets the connections. `finished` resolves when that is done. */

@@ -20,15 +20,15 @@ import type { MptcpCapabilities, MptcpSupport } from "./types.ts";
 import { readSysctls } from "../kernel/sysctls.ts";
 
 /**
- * Asks the kernel for MPTCP sockets, and how MPTCP is set up. Nothing is concluded from a version
- * number, and nothing is remembered: the answer is that of this moment. Needs no privilege. Elsewhere
- * than on Linux nothing is asked.
+ * Reports whether the kernel offers MPTCP sockets, and how MPTCP is configured. It asks the kernel on
+ * every call and does not rely on version numbers. Needs no privilege. On other systems than Linux it
+ * asks nothing and reports no support.
  *
  * Requires `--allow-ffi` in Deno.
  *
  * @param options `netns`: ask in a network namespace, a name under /run/netns or a path.
- * @throws {MptcpError} code "EMFILE" when there is no descriptor to ask with; "ENOENT" and "EPERM"
- * when the namespace does not exist or may not be entered.
+ * @throws {MptcpError} code "EMFILE" if no descriptor is left; "ENOENT" or "EPERM" if the namespace
+ * does not exist or must not be entered.
  *
  * @example
  * ```ts

@@ -7,7 +7,7 @@
 import type { Endpoint, HostAddress, MptcpSysctls, PathManagerLimits } from "../kernel/types.ts";
 import type { Fallback } from "../types.ts";
 
-/** What the kernel says when it is asked for MPTCP, and how it is set up. */
+/** Whether the kernel offers MPTCP, and how it is configured. */
 export interface MptcpSupport {
   /** True if `listenMptcp` and `connectMptcp` would make MPTCP sockets now. */
   readonly supported: boolean;
@@ -15,26 +15,26 @@ export interface MptcpSupport {
   readonly ipv4: boolean;
   /** True if the kernel makes IPv6 MPTCP sockets. */
   readonly ipv6: boolean;
-  /** Why sockets would be TCP; `null` when supported. */
+  /** Why sockets would be TCP; `null` if MPTCP is supported. */
   readonly fallback: Fallback | null;
-  /** The release of the kernel, as "6.18.44"; `null` where it is not Linux. */
+  /** The kernel release, such as "6.18.44"; `null` if it is not Linux. */
   readonly kernel: string | null;
   /** The sysctls in `net.mptcp`. */
   readonly sysctls: MptcpSysctls;
-  /** The limits of the path manager; `null` where there is none (before Linux 5.7). */
+  /** The limits of the path manager; `null` if the kernel has none (before Linux 5.7). */
   readonly limits: PathManagerLimits | null;
-  /** The endpoints of the path manager; `null` where there is none. */
+  /** The endpoints of the path manager; `null` if the kernel has none. */
   readonly endpoints: readonly Endpoint[] | null;
   /** The addresses of this host. */
   readonly addresses: readonly HostAddress[];
   /** What this process may do. */
   readonly capabilities: MptcpCapabilities;
   /**
-   * Sentences for people: that this kernel is known to deliver wrong bytes over several paths, or has
-   * counted what hints at it. Empty where nothing is known.
+   * Sentences for people: this kernel is known to deliver wrong bytes over several paths, or has
+   * counted signs of it. Empty if nothing is known.
    */
   readonly warnings: readonly string[];
-  /** Sentences for people: what keeps connections from using more than one path, and what to do. */
+  /** Sentences for people: why connections cannot use more than one path, and what to do. */
   readonly hints: readonly string[];
 }
 

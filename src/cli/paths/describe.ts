@@ -60,5 +60,7 @@ function stateOf({ state, detail, missing }: ManagedPath): string {
 
 function capital(text: string): string {
   // The name of an interface is written as it is.
-  return /^(no|what|nothing|it) /.test(text) ? text[0]!.toUpperCase() + text.slice(1) : text;
+  return /^(no|nothing|packets|the|there) /.test(text)
+    ? text[0]!.toUpperCase() + text.slice(1)
+    : text;
 }

@@ -23,7 +23,7 @@ export interface Candidate {
   readonly gateway: string | undefined;
   /** The length of the prefix that is on the link. */
   readonly prefix: number;
-  /** Whether connections begin there. */
+  /** Whether connections start on it. */
   readonly preferred: boolean;
 }
 

@@ -1,5 +1,5 @@
 /**
- * `managePaths`: paths that look after themselves.
+ * `managePaths`: sets up and maintains paths.
  *
  * @module
  */
@@ -11,22 +11,23 @@ import { type ManagedPaths, PathsManager } from "./managed_paths.ts";
 import type { ManagePathsOptions } from "./types.ts";
 
 /**
- * Keeps the paths of this machine in order, and lets a policy say which of them carry data.
+ * Sets up and maintains the paths of this machine, and lets a policy choose which of them carry data.
  *
- * It follows the links, addresses and routes: an address with a route out becomes an endpoint of the
- * kernel's path manager, and stops being one once they are gone. Endpoints that other programs made are
- * left alone. The policy "adaptive" lets every transfer begin on the preferred path, and uses further
- * ones as long as that makes it faster. What it does holds for all connections of the network
- * namespace, of all programs; where `net.mptcp.path_manager` is "userspace", for each by itself.
+ * It follows changes of links, addresses and routes: an address with a default route becomes an
+ * endpoint of the kernel's path manager, and is removed when the address or route is gone. Endpoints of
+ * other programs are not touched. The policy "adaptive" starts every transfer on the preferred path and
+ * uses additional paths as long as they make it faster. Decisions apply to all connections of the
+ * network namespace, of all programs. If `net.mptcp.path_manager` is "userspace", they apply to each
+ * connection separately.
  *
- * Changing anything needs `CAP_NET_ADMIN`. Without it paths are watched, and that is reported once, as a
- * "problem" event. It does not keep the process alive. Linux 5.12 or later; subflows can be watched
- * without the capability since Linux 6.15.
+ * Changing anything needs `CAP_NET_ADMIN`. Without it, paths are only watched, and a "problem" event
+ * reports that once. It does not keep the process alive. Linux 5.12 or later; watching subflows without
+ * the capability needs Linux 6.15.
  *
- * @returns What it does, until `close()`, which removes what it made and nothing else.
- * @throws {MptcpError} code "ENOENT" where the kernel has no path manager, or there is no such
- * namespace; "EPERM" when the namespace may not be entered; "ERR_NOT_LINUX".
- * @throws {TypeError} for options that make no sense.
+ * @returns An object to watch and stop it. `close()` removes everything that it created.
+ * @throws {MptcpError} code "ENOENT" if the kernel has no path manager or the namespace does not exist;
+ * "EPERM" if the namespace must not be entered; "ERR_NOT_LINUX".
+ * @throws {TypeError} for invalid options.
  *
  * @example
  * ```ts

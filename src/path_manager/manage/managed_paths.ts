@@ -45,21 +45,21 @@ const SCAN_BUSY = 250;
 const NEW = 1500;
 const DEFAULT_LINGER = 3000;
 
-/** Paths that are looked after, until it is closed. */
+/** The running path management. */
 export interface ManagedPaths extends Disposable, AsyncDisposable {
-  /** What there is now. Plain data. */
+  /** The current state. Plain data. */
   state(): ManagedPathsState;
-  /** The last decisions, the oldest first. Plain data. */
+  /** The most recent decisions, oldest first. Plain data. */
   decisions(): PathDecision[];
   /** How many decisions there were, by who decided, action and interface. Plain data. */
   decisionCounts(): PathDecisionCount[];
-  /** What happens from now on. */
+  /** New events. */
   events(options?: { signal?: AbortSignal }): AsyncIterableIterator<ManagedPathsEvent, undefined>;
-  /** Reads the network and the connections now, in place of waiting for it. */
+  /** Reads the network and the connections now instead of at the next change. */
   refresh(): void;
-  /** Removes what was made, and nothing else. Once. */
+  /** Stops, and removes everything that was created. */
   close(): void;
-  /** Fulfilled when it has been closed. */
+  /** Resolves when it has been closed. */
   readonly finished: Promise<void>;
 }
 
@@ -504,7 +504,7 @@ export class PathsManager implements ManagedPaths {
     if (decision.action === "promote" || decision.action === "demote") this.#show();
   }
 
-  /** Describes the paths anew, and says so where something has changed. */
+  /** Describes the paths again, and reports it if something has changed. */
   #show(): void {
     if (this.#network === null || this.#closed) return;
     const endpoints = this.#keeper.list();

@@ -7,85 +7,85 @@
 import type { PathManagerLimits } from "../../kernel/types.ts";
 
 /**
- * What a path is for. "primary": used from the start. "backup": used only while no other path works.
- * "metered": the same, but the policy "overflow" may use it for what the others cannot carry.
+ * The role of a path. "primary": used from the start. "backup": used only while no other path works.
+ * "metered": like "backup", but the policy "overflow" may also use it when the other paths are full.
  */
 export type PathRole = "primary" | "backup" | "metered";
 
-/** A path that works on this machine: an address, and a route out by its interface. */
+/** A working path of this machine: an address with a route via its interface. */
 export interface PathInfo {
-  /** Names the path: its address. */
+  /** The id of the path: its address. */
   readonly path: string;
   /** The name of the interface. */
   readonly device: string;
-  /** The version of IP. */
+  /** The IP version. */
   readonly family: 4 | 6;
-  /** The role from the options; undefined where they give none. */
+  /** The role from the options; undefined if they set none. */
   readonly role: PathRole | undefined;
-  /** Whether it has the best default route, or the role "primary": connections begin there. */
+  /** Whether it has the best default route or the role "primary": connections start on it. */
   readonly preferred: boolean;
 }
 
-/** What the kernel says about all subflows on one path. Counters never go back. */
+/** The kernel's figures about all subflows on one path. Counters never decrease. */
 export interface PathSample extends PathInfo {
   /** Whether the path is marked as backup now. */
   readonly backup: boolean;
   /** Established subflows. */
   readonly subflows: number;
-  /** How many of them their connections began with. */
+  /** How many of them are the first subflow of their connection. */
   readonly initial: number;
-  /** Bytes that the peers have acknowledged. */
+  /** Bytes acknowledged by the peers. */
   readonly acked: number;
   /** Bytes that have been received. */
   readonly received: number;
-  /** Bytes that wait for an acknowledgement. */
+  /** Bytes in flight. */
   readonly inFlight: number;
   /** Bytes that have not been sent yet. */
   readonly unsent: number;
-  /** Segments that were sent again. */
+  /** Segments retransmitted. */
   readonly retransmits: number;
-  /** For how long something has been in flight, in milliseconds, summed over the subflows. */
+  /** Milliseconds with data in flight, summed over the subflows. */
   readonly busy: number;
-  /** The smoothed round-trip time in milliseconds, of the busiest subflow; undefined without one. */
+  /** The smoothed round-trip time of the busiest subflow, in milliseconds; undefined if there is none. */
   readonly rtt: number | undefined;
   /** The shortest round-trip time seen, in milliseconds. */
   readonly minRtt: number | undefined;
 }
 
-/** What a policy decides from. */
+/** The input of a policy. */
 export interface PolicySample {
-  /** When it was taken, in milliseconds of a clock that never goes back. */
+  /** When it was taken, in milliseconds of a monotonic clock. */
   readonly at: number;
   /**
-   * The connection that it is about, by its token; undefined when it is about all, as under the
-   * kernel's path manager, where a change of a path is one for all its connections.
+   * The token of the connection; undefined if the sample covers all connections. That is the case with
+   * the kernel's path manager, where a change of a path affects all its connections.
    */
   readonly token: number | undefined;
-  /** The connections that were measured, by their tokens. */
+  /** The tokens of the connections that were measured. */
   readonly connections: readonly number[];
-  /** How many of them move as much data as their paths can carry. */
+  /** How many of them send or receive as fast as their paths allow. */
   readonly bulk: number;
   /** Every path of this machine. */
   readonly paths: readonly PathSample[];
 }
 
-/** A change that a policy asks for. */
+/** A change requested by a policy. */
 export interface PathChange {
   /** The path, by its address. */
   readonly path: string;
-  /** Whether it is to be used only while no other works. */
+  /** Whether to use it only while no other path works. */
   readonly backup: boolean;
   /** Why, in a sentence. */
   readonly reason: string;
-  /** Close its subflows: what is stuck there is sent over the others. Only done with `closeStuck`. */
+  /** Close its subflows, so that stuck data is sent over the others. Only done with `closeStuck`. */
   readonly close?: boolean;
 }
 
-/** The answer of a policy. */
+/** The decision of a policy. */
 export interface PolicyAnswer {
-  /** What is to change; empty for nothing. */
+  /** The changes; empty for none. */
   readonly changes: readonly PathChange[];
-  /** In how many milliseconds the next sample should come; 0 for at once. */
+  /** Milliseconds until the next sample should be taken; 0 for at once. */
   readonly again: number;
 }
 
@@ -94,9 +94,9 @@ export interface PolicyAnswer {
  * machine under the kernel's path manager.
  */
 export interface PathPolicy {
-  /** Shown beside its decisions. */
+  /** The name shown with its decisions. */
   readonly name: string;
-  /** Whether a new path begins as backup. */
+  /** Whether a new path starts as backup. */
   beginsAsBackup(path: PathInfo): boolean;
   /** Looks at a sample. It must not throw. */
   decide(sample: PolicySample): PolicyAnswer;
@@ -105,71 +105,71 @@ export interface PathPolicy {
 /** The policies that come with this module. */
 export type PolicyName = "adaptive" | "active-backup" | "overflow" | "none";
 
-/** What {@linkcode managePaths} takes. */
+/** Options of {@linkcode managePaths}. */
 export interface ManagePathsOptions {
   /**
-   * The interfaces and addresses to use: names with "*" and "?", addresses, or networks as
-   * "10.0.0.0/8". Left out, every interface but loopback, container bridges, veth pairs and tunnels.
+   * The interfaces and addresses to use: interface names, which may contain "*" and "?", addresses, or
+   * networks such as "10.0.0.0/8". By default, all interfaces except loopback, container bridges, veth
+   * pairs and tunnels.
    */
   include?: readonly string[];
-  /** The interfaces and addresses to leave out, written as in `include`, which it overrules. */
+  /** The interfaces and addresses not to use, written as in `include`. It overrides `include`. */
   exclude?: readonly string[];
-  /** The roles of interfaces or addresses, by the same patterns; the first that fits counts. */
+  /** The roles of interfaces or addresses, keyed by the same patterns; the first match is used. */
   roles?: Readonly<Record<string, PathRole>>;
   /**
-   * Which end this machine is. "client": subflows are opened from its addresses. "server": its
-   * addresses are announced.
+   * The side of this machine. "client": subflows are opened from its addresses. "server": its addresses
+   * are announced.
    * @default {"client"}
    */
   side?: "client" | "server";
   /** With `side: "client"`: open subflows from each address to each address of the peer. Since 5.15. */
   fullmesh?: boolean;
   /**
-   * With `side: "client"`: answer an announced address from each of these addresses, in place of the
-   * one that routing chooses. Since 6.18.
+   * With `side: "client"`: answer an announced address from each of these addresses, instead of only
+   * the one that routing chooses. Since 6.18.
    */
   laminar?: boolean;
   /**
-   * The policy, by its name or as a function that makes one: it is called once under the kernel's
-   * path manager, and for each connection under the userspace one. "none": paths are kept, and never
-   * changed.
+   * The policy: a name, or a function that creates one. The function is called once with the kernel's
+   * path manager, and once per connection with the userspace one. "none" uses all paths at all times.
    * @default {"adaptive"}
    */
   policy?: PolicyName | (() => PathPolicy);
   /**
-   * What a path has to reach before it is used: "HOST:PORT" to connect to over TCP, or a function that
-   * says whether the path works. Left out, an address and a route are enough, and the path carries no
-   * data until a subflow has been established.
+   * A test that a path must pass before it is used: "HOST:PORT" to connect to over TCP, or a function
+   * that returns whether the path works. Without it, an address and a route are enough; the path still
+   * carries no data until a subflow is established.
    */
   probe?: string | ((path: PathInfo, signal: AbortSignal) => Promise<boolean>);
-  /** Add the rules and routes that an address needs to be reached by its own interface. */
+  /** Add missing rules and routes, so that packets from an address leave via its interface. */
   addRoutes?: boolean;
   /**
-   * For how many milliseconds a path may be gone before its endpoint is removed. Until then it is a
-   * backup, and connections keep their subflows.
+   * How many milliseconds a path may be down before its endpoint is removed. Until then it is a backup,
+   * and connections keep their subflows.
    * @default {3000}
    */
   linger?: number;
   /**
-   * Close a subflow whose path has turned bad, in place of waiting until what is stuck there has
-   * arrived: a transfer then goes on in a third of a second, but the path is lost to it. Off by default,
-   * because Linux 6.18 has been seen to mix up the bytes of a transfer when a path was cut.
+   * Close a subflow whose path has stopped working, instead of waiting for the data stuck there. A
+   * transfer then continues within a third of a second, but without that path. Off by default, because
+   * Linux 6.18 sometimes delivers wrong bytes when a path is cut.
    * @default {false}
    */
   closeStuck?: boolean;
-  /** Only look: decide and report, but change nothing. */
+  /** Decide and report, but change nothing. */
   dryRun?: boolean;
   /** A network namespace: a name under /run/netns or a path. Needs `CAP_SYS_ADMIN`. */
   netns?: string;
-  /** Stops it, as {@linkcode ManagedPaths.close} does. */
+  /** Aborting it has the same effect as {@linkcode ManagedPaths.close}. */
   signal?: AbortSignal;
 }
 
 /**
- * Where a path is. "ready": its endpoint is in place. "leaving": its address or route is gone, and the
- * endpoint will be removed. "probing": it has not been reached yet. "incomplete": something is missing.
- * "foreign": another program has made the endpoint, which is left alone. "failed": the kernel refused
- * the endpoint. "excluded": by the options, or a kind of interface that is left out by default.
+ * The state of a path. "ready": its endpoint exists. "leaving": its address or route is gone, and the
+ * endpoint will be removed. "probing": the probe has not succeeded yet. "incomplete": something is
+ * missing. "foreign": another program created the endpoint; it is not touched. "failed": the kernel
+ * refused the endpoint. "excluded": by an option, or because of the kind of interface.
  */
 export type PathState =
   | "ready"
@@ -180,29 +180,29 @@ export type PathState =
   | "failed"
   | "excluded";
 
-/** What is missing for a path, and what mends it. */
+/** Something that a path lacks, and how to fix it. */
 export interface MissingPart {
   /** What is missing, in a sentence. */
   readonly text: string;
-  /** The commands that mend it; empty where no command does. */
+  /** The commands that fix it; empty if no command can. */
   readonly commands: readonly string[];
 }
 
-/** A path of this machine, or what could become one. */
+/** A path of this machine, or an address or interface that could become one. */
 export interface ManagedPath {
   /** The address; undefined for an interface without one. */
   readonly address: string | undefined;
   /** The name of the interface. */
   readonly device: string;
-  /** The version of IP; undefined without an address. */
+  /** The IP version; undefined without an address. */
   readonly family: 4 | 6 | undefined;
-  /** Where it is. */
+  /** Its state. */
   readonly state: PathState;
-  /** Why it is there, where that is not obvious. */
+  /** The reason for the state, if it is not obvious. */
   readonly detail: string | undefined;
   /** The role from the options. */
   readonly role: PathRole | undefined;
-  /** Whether connections begin there. */
+  /** Whether connections start on it. */
   readonly preferred: boolean;
   /** The gateway of its default route. */
   readonly gateway: string | undefined;
@@ -214,11 +214,11 @@ export interface ManagedPath {
   readonly missing: readonly MissingPart[];
 }
 
-/** A decision of a policy, or of the part that follows the network. */
+/** A decision of a policy, or one that follows from a network change. */
 export interface PathDecision {
   /** When, in milliseconds since 1970. */
   readonly time: number;
-  /** Who decided: the name of the policy, or "network". */
+  /** The name of the policy that decided, or "network". */
   readonly by: string;
   /** The path, by its address. */
   readonly path: string;
@@ -228,9 +228,9 @@ export interface PathDecision {
   readonly action: "add" | "remove" | "promote" | "demote" | "retry" | "skip";
   /** Why, in a sentence. */
   readonly reason: string;
-  /** The connection that it is about; undefined for all. */
+  /** The token of the connection; undefined for all connections. */
   readonly token: number | undefined;
-  /** What the kernel said, where it refused. */
+  /** The kernel's error, if it refused. */
   readonly error: string | undefined;
 }
 
@@ -248,7 +248,7 @@ export interface PathDecisionCount {
 
 /** A decision was made. */
 export interface DecisionEvent {
-  /** Says which event it is. */
+  /** The kind of event. */
   readonly type: "decision";
   /** The decision. */
   readonly decision: PathDecision;
@@ -256,28 +256,28 @@ export interface DecisionEvent {
 
 /** The paths of the machine have changed. */
 export interface PathsEvent {
-  /** Says which event it is. */
+  /** The kind of event. */
   readonly type: "paths";
   /** All of them now. */
   readonly paths: readonly ManagedPath[];
 }
 
-/** Something cannot be done. Each cause is reported once. */
+/** Something failed. Each cause is reported once. */
 export interface ProblemEvent {
-  /** Says which event it is. */
+  /** The kind of event. */
   readonly type: "problem";
-  /** What, and what to do about it. */
+  /** What failed, and what to do about it. */
   readonly message: string;
   /** The name of the errno, as "EPERM". */
   readonly code: string | undefined;
 }
 
-/** What {@linkcode ManagedPaths} tells. Plain data. */
+/** An event of {@linkcode ManagedPaths}. Plain data. */
 export type ManagedPathsEvent = DecisionEvent | PathsEvent | ProblemEvent;
 
-/** What {@linkcode ManagedPaths} is doing now. Plain data. */
+/** The state of {@linkcode ManagedPaths}. Plain data. */
 export interface ManagedPathsState {
-  /** The paths, and the interfaces that could become some. */
+  /** The paths, and the interfaces that could become paths. */
   readonly paths: readonly ManagedPath[];
   /** The limits of the kernel's path manager. */
   readonly limits: PathManagerLimits | undefined;
@@ -285,6 +285,6 @@ export interface ManagedPathsState {
   readonly pathManager: string | undefined;
   /** The name of the policy. */
   readonly policy: string;
-  /** What cannot be done, each cause once. */
+  /** What failed, each cause once. */
   readonly problems: readonly string[];
 }

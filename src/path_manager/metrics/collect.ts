@@ -17,12 +17,12 @@ import { ConnectionTally, tallySubflows } from "./tally.ts";
 import { formatMetrics, type MetricsFormat } from "./text.ts";
 import type { MetricFamily } from "./types.ts";
 
-/** What {@linkcode collectMetrics} takes. */
+/** Options of {@linkcode collectMetrics}. */
 export interface MetricsOptions {
   /** A network namespace: a name under /run/netns or a path. Needs `CAP_SYS_ADMIN`. */
   netns?: string;
   /**
-   * How many single connections get series of their own: those that moved most bytes.
+   * How many connections get their own series: those that transferred the most bytes.
    * @default {0}
    */
   connections?: number;
@@ -41,10 +41,10 @@ export interface MetricsOptions {
  * text for Prometheus. Counts and sums are per interface, endpoint, family, role and state, so the
  * number of series does not grow with the number of connections.
  *
- * Needs no privilege. Before Linux 6.15 the kernel shows subflows to `CAP_NET_ADMIN` alone: the
- * metrics about them are empty without it.
+ * Needs no privilege. Before Linux 6.15, the kernel shows subflows only with `CAP_NET_ADMIN`; without
+ * it, their metrics are empty.
  *
- * @throws {MptcpError} code "EPERM" or "ENOENT" when the namespace cannot be entered.
+ * @throws {MptcpError} code "EPERM" or "ENOENT" if the namespace cannot be entered.
  *
  * @example
  * ```ts

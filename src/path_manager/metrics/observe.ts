@@ -7,15 +7,15 @@
 import { collectFamilies, type MetricsOptions } from "./collect.ts";
 import type { MetricFamily } from "./types.ts";
 
-/** An observable instrument of `@opentelemetry/api`, as far as it is used here. */
+/** The part of an observable instrument of `@opentelemetry/api` that is used here. */
 export interface ObservableInstrument {
-  /** Marks the instrument as one; nothing is called on it. */
+  /** Marks the object as an instrument; it is never called. */
   addCallback(callback: (result: never) => void): void;
 }
 
-/** What a batch callback reports to. */
+/** Receives the values of a batch callback. */
 export interface MetricObserver {
-  /** Takes one value of an instrument. */
+  /** Records one value of an instrument. */
   observe(
     instrument: ObservableInstrument,
     value: number,
@@ -25,23 +25,23 @@ export interface MetricObserver {
 
 /** A `Meter` of `@opentelemetry/api`, by structure: this module does not need the package. */
 export interface MetricMeter {
-  /** Makes a gauge. */
+  /** Creates a gauge. */
   createObservableGauge(name: string, options: InstrumentOptions): ObservableInstrument;
-  /** Makes a counter. */
+  /** Creates a counter. */
   createObservableCounter(name: string, options: InstrumentOptions): ObservableInstrument;
-  /** Has `callback` called whenever metrics are exported. */
+  /** Registers a `callback` that is called whenever metrics are exported. */
   addBatchObservableCallback(
     callback: (observer: MetricObserver) => void,
     instruments: ObservableInstrument[],
   ): void;
-  /** Ends that. */
+  /** Removes the callback. */
   removeBatchObservableCallback(
     callback: (observer: MetricObserver) => void,
     instruments: ObservableInstrument[],
   ): void;
 }
 
-/** What describes an instrument. */
+/** The description of an instrument. */
 export interface InstrumentOptions {
   /** A sentence. */
   readonly description: string;
@@ -53,10 +53,10 @@ const UNITS = { bytes: "By", seconds: "s" } as const;
 
 /**
  * Registers the metrics of {@linkcode collectMetrics} with OpenTelemetry. They are collected each time
- * that the meter's reader exports. Names are those of Prometheus with dots: `mptcp.subflow.sent.bytes`.
+ * the meter's reader exports. The names have dots: `mptcp.subflow.sent.bytes`.
  *
  * @param meter A `Meter` of `@opentelemetry/api`, as `metrics.getMeter("mptcp")` gives it.
- * @returns What ends it, once disposed of.
+ * @returns An object whose disposal removes the metrics.
  *
  * @example
  * ```ts ignore

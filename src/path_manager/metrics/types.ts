@@ -4,17 +4,17 @@
  * @module
  */
 
-/** A value, with what tells it from others of its family. */
+/** A value with its labels. */
 export interface Sample {
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
 }
 
-/** The values of one name. */
+/** All values of one metric. */
 export interface MetricFamily {
-  /** Without `_total`, which counters get. */
+  /** The name, without the suffix `_total` of counters. */
   readonly name: string;
-  /** A counter only rises while the machine runs; a gauge is how things are now. */
+  /** A counter only increases; a gauge is a current value. */
   readonly type: "counter" | "gauge";
   /** "bytes", "seconds", or nothing: the last word of the name. */
   readonly unit?: "bytes" | "seconds";
