@@ -230,7 +230,7 @@ test("the recipe of a server answers MPTCP and TCP clients, and says which they 
     const agent = new HttpAgent({ mptcp });
     const request = http.get({ host: "127.0.0.1", port, agent });
     const [response] = await once(request, "response");
-    assertEquals(await textOf(response), `You came by ${mptcp === "off" ? "tcp" : "mptcp"}.\n`);
+    assertEquals(await textOf(response), `You are using ${mptcp === "off" ? "tcp" : "mptcp"}.\n`);
     agent.destroy();
   }
 });

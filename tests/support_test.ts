@@ -112,7 +112,7 @@ test("hints say what keeps connections from a second path, as long as it does", 
   assert(hints(netns.name).includes("Endpoint 9 is 10.1.9.1"));
   paths.removeEndpoint(9);
   paths.setLimits({ subflows: 0 });
-  assert(hints(netns.name).includes("subflows is 0"));
+  assert(hints(netns.name).includes("subflow limit is 0"));
   paths.setLimits({ subflows: 2 });
   assertEquals(hints(netns.name), "");
 

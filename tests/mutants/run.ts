@@ -74,7 +74,7 @@ let survivors = 0;
 try {
   for (const name of COPIED) cpSync(`${ROOT}${name}`, `${folder}/${name}`, { recursive: true });
   symlinkSync(`${ROOT}node_modules`, `${folder}/node_modules`);
-  console.log("| Mistake | Noticed by | After | As |");
+  console.log("| Mistake | Detected by | After | As |");
   console.log("| --- | --- | --- | --- |");
   for (const { mutant, text } of mutated) {
     const { file, name, mendedIn } = mutant;
