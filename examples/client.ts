@@ -1,4 +1,4 @@
-// Sends a line, or without one an HTTP request; prints the answer and what the connection is.
+// Sends a line, or by default an HTTP request. Prints the response and the protocol.
 //
 //   deno run --allow-ffi examples/client.ts <host> <port> [line]
 //   bun examples/client.ts <host> <port> [line]

@@ -1,4 +1,4 @@
-// Sends back what it gets, over Multipath TCP where the client has it.
+// Echoes everything it receives, over Multipath TCP if the client supports it.
 //
 //   deno run --allow-ffi examples/echo.ts [port]
 //   bun examples/echo.ts [port]

@@ -1,4 +1,4 @@
-// Fetches a URL over Multipath TCP; prints the body, and on standard error what it came by:
+// Fetches a URL over Multipath TCP. Prints the body, and the protocol on standard error:
 //   deno run --allow-ffi --allow-net --allow-read examples/fetch.ts URL [ca.pem]
 //   bun examples/fetch.ts URL [ca.pem]
 import { readFileSync } from "node:fs";

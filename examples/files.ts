@@ -1,4 +1,4 @@
-// Serves the files of a folder over Multipath TCP, and logs what each request came by:
+// Serves the files of a folder over Multipath TCP, and logs the protocol of each request:
 //   deno run --allow-ffi --allow-net --allow-read examples/files.ts [folder] [port]
 //   bun examples/files.ts [folder] [port]
 //

@@ -1,6 +1,6 @@
 /**
- * An npm library on MPTCP: a broker and a client of MQTT, which know nothing of it. Each takes a
- * socket of `node:net`, made of a descriptor that a connection has given away.
+ * An npm library over MPTCP: an MQTT broker and client, unchanged. Each uses a `node:net` socket that
+ * is made from the descriptor of a connection, with `detach()`.
  *
  *     deno run -A examples/mqtt.ts        bun examples/mqtt.ts
  */

@@ -1,4 +1,4 @@
-// Answers any HTTP request with whether it came by Multipath TCP, and over which subflows:
+// Answers every HTTP request with its protocol, MPTCP or TCP, and its subflows:
 //   deno run --allow-ffi examples/server.ts [port]     much faster with --allow-net
 //   bun examples/server.ts [port]
 import process from "node:process";

@@ -1,4 +1,4 @@
-// A chat room over WebSockets: what one says all hear, with what each came by. It asks itself in:
+// A chat room over WebSockets. It shows which protocol each visitor uses:
 //   deno run --allow-ffi --allow-net examples/websocket.ts [port]
 //   bun examples/websocket.ts [port]
 import process from "node:process";
@@ -18,7 +18,7 @@ const server = serveMptcp({ hostname: "::", port }, (request, info) => {
   const name = `${info.remoteAddr.hostname} port ${info.remoteAddr.port}`;
   socket.onopen = () => {
     room.add(socket);
-    say(`${name} came by ${info.protocol}, over ${info.subflows().length} subflow(s)`);
+    say(`${name} joined over ${info.protocol}, with ${info.subflows().length} subflow(s)`);
   };
   socket.onmessage = ({ data }) => say(`${name}: ${data}`);
   socket.onclose = () => {

@@ -267,7 +267,7 @@ for (const { mptcp, skip } of MODES) {
     await closed;
     const name = lines[1]!.replace(": hello", "");
     // The runtime's own client speaks TCP.
-    assertEquals(lines, [`${name} came by tcp, over 1 subflow(s)`, `${name}: hello`]);
+    assertEquals(lines, [`${name} joined over tcp, with 1 subflow(s)`, `${name}: hello`]);
   });
 
   test(`the HTTPS example and the fetch example talk to each other with mptcp "${mptcp}"`, {
@@ -283,7 +283,7 @@ for (const { mptcp, skip } of MODES) {
     await using _server = process;
     const url = `https://localhost:${port}/some/where`;
     const command = [...env, ...example("fetch", url, certPath)];
-    // Standard error has what it came by.
+    // Standard error has the protocol.
     const output = run("sh", ["-c", '"$@" 2>&1', "sh", ...command]);
     const [answer, truth] = output.split("\n");
     assertEquals(answer, `127.0.0.1 got /some/where over ${protocol.toUpperCase()}, encrypted.`);
