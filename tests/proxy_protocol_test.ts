@@ -159,7 +159,7 @@ for (
     ["PROXY TCP6 fe80::1%1 ::1 1 2\r\n", "is not an address of TCP6"],
     ["PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n", "is not a port"],
     ["PROXY TCP4 1.2.3.4 1.2.3.4 1 65536\r\n", "is not a port"],
-    [`PROXY UNKNOWN ${"x".repeat(200)}`, "no end of the line in its first 107 bytes"],
+    [`PROXY UNKNOWN ${"x".repeat(200)}`, "no end of line in its first 107 bytes"],
   ] as const
 ) {
   test(`${JSON.stringify(bytes.slice(0, 40))} is refused: ${message}`, () => {
@@ -169,13 +169,13 @@ for (
 
 for (
   const [command, family, length, message] of [
-    [0x11, 0x11, 12, "no version 1"],
-    [0x22, 0x11, 12, "no command 2"],
-    [0x21, 0x41, 12, "no family 0x41"],
-    [0x21, 0x13, 12, "no family 0x13"],
+    [0x11, 0x11, 12, "unknown version 1"],
+    [0x22, 0x11, 12, "unknown command 2"],
+    [0x21, 0x41, 12, "unknown family 0x41"],
+    [0x21, 0x13, 12, "unknown family 0x13"],
     [0x21, 0x11, 11, "11 bytes instead of 12"],
     [0x21, 0x21, 35, "35 bytes instead of 36"],
-    [0x20, 0x00, 5000, "5016 bytes are more than 4096"],
+    [0x20, 0x00, 5000, "5016 bytes exceed the limit of 4096"],
   ] as const
 ) {
   test(`version 2 with ${[command, family, length]} is refused: ${message}`, () => {
@@ -245,7 +245,7 @@ for (
   const [what, bytes, message] of [
     ["is none", "GET / HTTP/1.1\r\n\r\n", "does not begin with one"],
     ["is malformed", "PROXY TCP4 a b c d\r\n", "is not an address"],
-    ["is too long", `PROXY ${"x".repeat(200)}`, "no end of the line"],
+    ["is too long", `PROXY ${"x".repeat(200)}`, "no end of line"],
     ["does not come", "", "not complete after 200 ms"],
     ["does not end", "PROXY TCP4 ", "not complete after 200 ms"],
   ] as const

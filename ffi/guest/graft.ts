@@ -145,7 +145,7 @@ class Graft {
     for (const { epfd, events, data } of registrations) {
       const now = inode === null ? null : registrationsOf(this.#libc, epfd, fd, inode);
       if (now?.length !== 1 || now[0]!.events !== events || now[0]!.data !== data) {
-        throw new GraftError("the runtime's epoll does not show the new socket as it should");
+        throw new GraftError("the runtime's epoll does not show the new socket as expected");
       }
     }
   }

@@ -32,7 +32,7 @@ export function findRegistrations(libc: Libc, fd: number): Registration[] {
   }
   if (found.length > 0) return found;
   throw new RegistrationError(
-    "no epoll of this process is seen to watch the runtime's socket " +
+    "no epoll of this process watches the runtime's socket " +
       "(the runtime may wait by other means, or /proc be different here)",
   );
 }

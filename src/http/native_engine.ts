@@ -173,9 +173,13 @@ function serveOn(
   if (denied !== null) throw new EngineRefusal(denied);
   const { addr, connections, fallback, onError, tls, native } = job;
   const option = NODE_OPTIONS.find((name) => job.options[name] !== undefined);
-  if (option !== undefined) throw new EngineRefusal(`the runtime's server has no ${option}`);
+  if (option !== undefined) {
+    throw new EngineRefusal(`the runtime's server does not support ${option}`);
+  }
   const foreign = runtimeHttp.foreignTlsOption(tls);
-  if (foreign !== null) throw new EngineRefusal(`the runtime's server takes no tls.${foreign}`);
+  if (foreign !== null) {
+    throw new EngineRefusal(`the runtime's server does not support tls.${foreign}`);
+  }
   const { remoteAddr: remoteOf, handlersGetServer: isServer } = runtimeHttp;
   const context: ServeContext = { addr, connections, fallback, remoteOf, isServer, server: null };
   try {

@@ -29,7 +29,7 @@ const ACCEPT_PAUSE = 50;
 export function startNode(job: Job): Engine {
   if (job.fd < 0) throw new EngineRefusal("the node engine needs a descriptor, and Linux");
   const [option] = Object.keys(job.native);
-  if (option !== undefined) throw new EngineRefusal(`the node engine takes no ${option}`);
+  if (option !== undefined) throw new EngineRefusal(`the node engine does not support ${option}`);
   const missing = runtimeHttp.nodeServerMissing();
   if (missing !== null) throw new EngineRefusal(missing);
   return new NodeEngine(job);

@@ -98,7 +98,7 @@ function unpack({ result, text, messages }: Reply, context: CommandContext): Att
 function familyError(result: number): MptcpError {
   return systemError("CTRL_CMD_GETFAMILY", result, {
     operation: "find the path manager",
-    advice: "This kernel has none: it takes Linux 5.7 with CONFIG_MPTCP",
+    advice: "This kernel has none: it needs Linux 5.7 or later with CONFIG_MPTCP",
   });
 }
 
@@ -106,17 +106,16 @@ function familyError(result: number): MptcpError {
 const ADVICE: readonly (readonly [words: string, advice: string])[] = [
   [
     "invalid token",
-    "No MPTCP connection of this network namespace has that token: it may be closed, or have fallen " +
-    "back to TCP",
+    "No MPTCP connection of this network namespace has that token: it was closed, or fell back to TCP",
   ],
   [
     "userspace PM not selected",
-    "Only connections whose sockets were made while net.mptcp.path_manager was userspace (pm_type=1 " +
-    "before Linux 6.15) take commands of their own",
+    "Commands for a single connection need a socket that was created while net.mptcp.path_manager " +
+    "was userspace (pm_type=1 before Linux 6.15)",
   ],
   [
     "did not match address and id",
-    "The address is known by another id, or the id by another address",
+    "The address has another id, or the id belongs to another address",
   ],
 ];
 
@@ -144,15 +143,15 @@ function adviceFor(result: number, since: string): string {
     case -ERRNO.EPERM:
       return "It needs CAP_NET_ADMIN in the user namespace that owns the network namespace";
     case -ERRNO.EOPNOTSUPP:
-      return `The command is known since Linux ${since}`;
+      return `The command needs Linux ${since} or later`;
     case -ERRNO.ERANGE:
-      return "The kernel has no room for another endpoint: remove one first";
+      return "The kernel's maximum number of endpoints is reached: remove one first";
     case -ERRNO.EEXIST:
-      return "There is an endpoint with this address already: change or remove that";
+      return "An endpoint with this address already exists: change or remove it";
     case -ERRNO.EBUSY:
-      return "There is an endpoint with this id already";
+      return "An endpoint with this id already exists";
     case -ERRNO.EADDRNOTAVAIL:
-      return "To listen on a port of an address the host must have the address";
+      return "To listen on a port of an address, the host must have that address";
     case -ERRNO.ESRCH:
       return "The connection has no such subflow";
     default:

@@ -106,7 +106,7 @@ async function findTargets(request: ConnectRequest, local: Target | null): Promi
     throw new MptcpError(
       `connect ${
         formatHostPort(hostname, port)
-      }: it has no address of the family of localAddress ` +
+      }: it has no address of the same family as localAddress ` +
         request.localAddress,
       { code: "EAFNOSUPPORT", address: hostname, port },
     );

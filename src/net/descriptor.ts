@@ -40,14 +40,14 @@ export interface ForeignSocket {
 export const TCP_DESCRIPTOR: Fallback = {
   reason: "descriptor",
   detail:
-    "The descriptor is a TCP socket: it was made for TCP, or accepted from a client that did " +
-    "not ask for MPTCP",
+    "The descriptor is a TCP socket: it was created for TCP, or accepted from a client that did " +
+    "not request MPTCP",
 };
 
 /** The fallback of an MPTCP socket that speaks TCP, of which it is not known who connected. */
 export const PEER_OF_DESCRIPTOR: Fallback = {
   reason: "peer",
-  detail: "The other end, or something on the path, does not speak MPTCP",
+  detail: "The peer, or something on the path, does not support MPTCP",
 };
 
 /** What a descriptor is. Throws unless it is a TCP or MPTCP socket. */

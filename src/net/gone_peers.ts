@@ -91,7 +91,7 @@ export class GonePeers {
 
 /** What is the matter with a peer that was given up. */
 export function goneError(): MptcpError {
-  return new MptcpError("The peer has ended its stream and takes no more data", {
+  return new MptcpError("The peer has ended its stream and no longer accepts data", {
     name: "TimedOut",
     code: "ERR_PEER_GONE",
   });

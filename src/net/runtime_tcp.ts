@@ -85,7 +85,7 @@ function refusedError(option: string): MptcpError {
   const { runtime } = runtimeTcp();
   const message = option === "family"
     ? `${runtime}'s own TCP cannot choose the address family of a name: give an IP address`
-    : `${runtime}'s own TCP, which stands in for MPTCP here, has no ${option}: leave it out`;
+    : `${runtime}'s own TCP, which is used here instead of MPTCP, does not support ${option}: leave it out`;
   return unsupportedError(message);
 }
 
@@ -115,7 +115,7 @@ function toNetAddr({ hostname, port }: TcpAddr): NetAddr {
 
 function detachRefused(): MptcpError {
   return unsupportedError(
-    `${runtimeTcp().runtime}'s own TCP, which stands in for MPTCP here, gives no descriptor away`,
+    `${runtimeTcp().runtime}'s own TCP, which is used here instead of MPTCP, cannot detach its descriptor`,
   );
 }
 

@@ -86,7 +86,7 @@ function parseText(bytes: Uint8Array, maxLength: number): ProxyHeader | null {
   const end = bytes.subarray(0, limit).indexOf(LF);
   if (end < 0) {
     if (bytes.byteLength < limit) return null;
-    throw headerError(`there is no end of the line in its first ${limit} bytes`);
+    throw headerError(`no end of line in its first ${limit} bytes`);
   }
   if (bytes[end - 1] !== CR) throw headerError("its line ends without a CR");
   const line = String.fromCharCode(...bytes.subarray(0, end - 1));
@@ -132,7 +132,7 @@ function parseBinary(bytes: Uint8Array, maxLength: number): ProxyHeader | null {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const rest = view.getUint16(LENGTH);
   const length = ADDRESSES + rest;
-  if (length > maxLength) throw headerError(`${length} bytes are more than ${maxLength}`);
+  if (length > maxLength) throw headerError(`${length} bytes exceed the limit of ${maxLength}`);
   const isProxied = (bytes[COMMAND]! & 15) === PROXY;
   const needed = ADDRESS_LENGTHS[bytes[FAMILY]! >> 4]!;
   if (isProxied && rest < needed) {
@@ -144,13 +144,13 @@ function parseBinary(bytes: Uint8Array, maxLength: number): ProxyHeader | null {
 
 function checkCommand(byte: number): void {
   const command = byte & 15;
-  if ((byte & 0xf0) !== VERSION_2) throw headerError(`there is no version ${byte >> 4} like this`);
-  if (command !== LOCAL && command !== PROXY) throw headerError(`there is no command ${command}`);
+  if ((byte & 0xf0) !== VERSION_2) throw headerError(`unknown version ${byte >> 4}`);
+  if (command !== LOCAL && command !== PROXY) throw headerError(`unknown command ${command}`);
 }
 
 function checkFamily(byte: number): void {
   if (byte >> 4 >= ADDRESS_LENGTHS.length || (byte & 15) > MAX_TRANSPORT) {
-    throw headerError(`there is no family 0x${byte.toString(16).padStart(2, "0")}`);
+    throw headerError(`unknown family 0x${byte.toString(16).padStart(2, "0")}`);
   }
 }
 

@@ -46,7 +46,7 @@ function ofConnecting({ connect, tcp, counters, connection }: Evidence): Found |
   }
   if (connection === null || (counters.MPCapableSYNACKRX ?? 0) === 0) return null;
   const { data, protocol, established } = connection;
-  const agreed = "the handshake agreed on MPTCP, then";
+  const agreed = "the handshake agreed on MPTCP; then";
   // The connection outlives its subflow, and waits for another one.
   if (data === "none" && protocol === "mptcp" && established === 0) {
     return ["option-reset", `${agreed} its subflow was reset, and no data came back`, plain];
@@ -66,27 +66,27 @@ function ofProtocol({ connection, counters, peer }: Evidence): Found | null {
   } = counters;
   if (fallback?.reason === "off") return ["off", fallback.detail];
   if (MPCapableSYNTXDrop > 0) {
-    return ["syn-dropped", "the SYNs with MP_CAPABLE had no answer, the one without it had"];
+    return ["syn-dropped", "the SYNs with MP_CAPABLE were not answered, the one without it was"];
   }
   if (fallback?.reason === "blackhole" || MPCapableSYNTXDisabled > 0) {
     return ["blackhole", fallback?.detail ?? "MP_CAPABLE was not sent"];
   }
   if (MPCapableSYNACKRX > 0) {
-    return ["data-stripped", "the SYN/ACK had MP_CAPABLE, and what came later had no option"];
+    return ["data-stripped", "the SYN/ACK had MP_CAPABLE, but later packets had no MPTCP option"];
   }
   const sent = `${MPCapableSYNTX} SYN with MP_CAPABLE sent, no SYN/ACK with it received`;
   if (peer === null) {
     return [
       "no-peer",
       sent,
-      'the option may also have been removed on the way: "mptcp doctor --listen" there tells',
+      'the option may also have been removed on the path: run "mptcp doctor --listen" there to tell',
     ];
   }
-  if (!peer.supported) return ["no-peer", sent, "the other end makes no MPTCP sockets"];
+  if (!peer.supported) return ["no-peer", sent, "the server cannot create MPTCP sockets"];
   const { MPCapableSYNRX = 0 } = peer.counters;
   return MPCapableSYNRX > 0
-    ? ["synack-stripped", sent, "the other end received it, and answered with the option"]
-    : ["syn-stripped", sent, "the other end received none"];
+    ? ["synack-stripped", sent, "the server received it, and answered with the option"]
+    : ["syn-stripped", sent, "the server received none"];
 }
 
 /** An MPTCP connection that has one path, though there could be more. */
@@ -104,7 +104,7 @@ function ofPaths(evidence: Evidence): Found | null {
     AddAddr = 0,
   } = counters;
   const failed = MPJoinSynTxConnectErr + MPJoinSynTxBindErr + MPJoinSynTxCreatSkErr;
-  if (failed > 0) return ["no-route", `${failed} subflows could not be opened by the kernel here`];
+  if (failed > 0) return ["no-route", `the kernel of this host could not open ${failed} subflows`];
   if (MPJoinSynTx > 0) return ofJoins(evidence, MPJoinSynTx);
   const { AddAddrTx = 0 } = peer?.counters ?? {};
   if (AddAddr > 0 && limits.addAddrAccepted === 0) {
@@ -115,7 +115,7 @@ function ofPaths(evidence: Evidence): Found | null {
     ];
   }
   if (AddAddrTx > 0 && AddAddr === 0) {
-    return ["announcement-lost", `${AddAddrTx} ADD_ADDR sent by the other end, none received`];
+    return ["announcement-lost", `${AddAddrTx} ADD_ADDR sent by the server, none received`];
   }
   return ofConfiguration(evidence);
 }
@@ -127,13 +127,13 @@ function ofConfiguration({ support, connection, counters }: Evidence): Found | n
   const others = endpoints!.filter(({ subflow, address }) => subflow && address !== local);
   const isWanted = others.length > 0 || (counters.AddAddr ?? 0) > 0;
   if (limits!.subflows === 0 && (isWanted || devices.size > 1)) {
-    return ["limits", "the limit of subflows is 0"];
+    return ["limits", "the subflow limit is 0"];
   }
   if (others.length === 0 && devices.size > 1 && limits!.addAddrAccepted === 0) {
     return [
       "no-endpoints",
       `${devices.size} interfaces lead to other networks (${[...devices].join(", ")})`,
-      "there is no endpoint to open subflows from, and announced addresses are not used",
+      "no endpoint to open subflows from, and announced addresses are not used",
     ];
   }
   return null;
@@ -160,10 +160,10 @@ function ofJoins(
   if (probes.length > 0 && !isReachable) return ["path-blocked", syns, ...paths];
   const { MPJoinSynRx = 0, MPJoinNoTokenFound = 0, MPJoinRejected = 0 } = peer?.counters ?? {};
   if (peer !== null && MPJoinSynRx === 0) {
-    return ["elsewhere", syns, "the other end received none of them", ...paths];
+    return ["elsewhere", syns, "the server received none of them", ...paths];
   }
   if (MPJoinNoTokenFound > 0 && MPJoinRejected === 0) {
-    return ["elsewhere", syns, "the other end knows no such connection", ...paths];
+    return ["elsewhere", syns, "the server does not know the connection", ...paths];
   }
   return ["join-refused", syns, "they were reset", ...paths];
 }

@@ -48,7 +48,7 @@ export async function serveDoctors(
   using listener = listenMptcp(listen);
   const { addr, protocol } = listener;
   terminal.warn(
-    `Waiting for doctors at ${formatHostPort(addr.hostname, addr.port)} over ` +
+    `Waiting for mptcp doctor clients at ${formatHostPort(addr.hostname, addr.port)} over ` +
       protocol.toUpperCase(),
   );
   let before = readCounters(netns);
