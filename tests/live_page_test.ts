@@ -173,7 +173,7 @@ test("with more than 200 connections the page shows 200, says how many more, and
     const cards = `document.querySelectorAll(".card").length`;
     await browser.until(`${cards} === 200`);
     const more = await browser.evaluate<string>(`document.getElementById("more").textContent`);
-    const [, count] = /^and (\d+) connections more that carry less$/.exec(more)!;
+    const [, count] = /^and (\d+) connections more with less traffic$/.exec(more)!;
     assert(Number(count) >= 20, more);
     const { changes, frame, task } = await browser.evaluate<{
       changes: number;
