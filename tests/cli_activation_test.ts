@@ -73,13 +73,13 @@ test("mptcp listen takes a client of the sockets of a name", { skip }, async () 
 
 /** Variables, an address, and what its error says. */
 const REFUSED: readonly (readonly [variables: string, address: string, message: RegExp])[] = [
-  ["", "fd@web", /^fd@web: no socket was handed over \(LISTEN_FDS is not set\)/],
+  ["", "fd@web", /^fd@web: no socket was passed to this process \(LISTEN_FDS is not set\)/],
   ["LISTEN_FDS=1 LISTEN_PID=1", "fd@", /^fd@: the sockets are for process 1, and this is \d+/],
   ["LISTEN_FDS=1", "fd@", /^fd@: the sockets are for process \(LISTEN_PID is not set\)/],
   ["LISTEN_FDS=0 LISTEN_PID=PID", "fd@", /^fd@: LISTEN_FDS is 0$/],
   ["LISTEN_FDS=x LISTEN_PID=PID", "fd@", /LISTEN_FDS: expected a number, got "x"/],
   // The standard streams and what comes next are open, whatever they are.
-  ["LISTEN_FDS=1 LISTEN_PID=PID LISTEN_FDNAMES=web", "fd@no", /of that name .*; there are "web"$/],
+  ["LISTEN_FDS=1 LISTEN_PID=PID LISTEN_FDNAMES=web", "fd@no", /with that name .*; the names are "web"$/],
 ];
 
 test("an address that is a socket which was not handed over is an error that says why", {

@@ -15,7 +15,7 @@ const SUSPECT = { from: [6, 14], before: [7, 3] } as const;
 const MEASURED = "6.18";
 
 const ADVICE =
-  "Add extra paths as backup first (mptcp paths up does), verify transfers by a digest, or use TLS, " +
+  "Add extra paths as backup first (mptcp paths up does), verify transfers with a digest, or use TLS, " +
   "which turns wrong bytes into an error; net.mptcp.checksum_enabled does not prevent them";
 
 /** Sentences about wrong data: what this kernel is known for, and what it has counted. */

@@ -15,8 +15,8 @@ const PREFIX = "fd@";
 
 /** The paragraph of the help on such addresses. */
 export const DESCRIPTOR_DETAILS =
-  `An address may be a socket that listens already: fd@3 is descriptor 3, fd@web the sockets that a
-service manager has handed over as "web", and fd@ all of them, as systemd does for a .socket unit.`;
+  `An address can also name a socket that is already listening: fd@3 is descriptor 3, fd@web the sockets
+named "web" that a service manager such as systemd passed to this process, and fd@ all of them.`;
 
 /**
  * The listening sockets that an address as "fd@3", "fd@web" or "fd@" stands for, as options for
@@ -40,15 +40,15 @@ function numbersOf(name: string): number[] {
 function whyNone(handed: readonly { readonly name: string }[]): string {
   if (handed.length > 0) {
     const names = [...new Set(handed.map(({ name }) => show(name)))].join(", ");
-    return `no socket of that name was handed over; there are ${names}`;
+    return `no socket with that name was passed to this process; the names are ${names}`;
   }
   const { LISTEN_FDS: count, LISTEN_PID: pid } = process.env;
   if (!count) {
-    return "no socket was handed over (LISTEN_FDS is not set): start this from a .socket unit";
+    return "no socket was passed to this process (LISTEN_FDS is not set): start it from a .socket unit";
   }
   if (pid !== String(process.pid)) {
     return `the sockets are for process ${pid ?? "(LISTEN_PID is not set)"}, and this is ` +
-      `${process.pid}: start the program itself, or by exec, without a shell or npx between`;
+      `${process.pid}: start the program directly or with exec, not through a shell or npx`;
   }
   return "LISTEN_FDS is 0";
 }

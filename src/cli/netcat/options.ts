@@ -124,7 +124,7 @@ export function readListenOptions(args: Arguments): ListenCommandOptions {
   const descriptors = readDescriptors(operand, args);
   if (descriptors !== null) {
     if (args.has("netns")) {
-      throw new UsageError(`${operand} is a socket already: --netns has no effect on it`);
+      throw new UsageError(`${operand} is an open socket: --netns has no effect on it`);
     }
     return { ...options, place: descriptors };
   }

@@ -29,18 +29,18 @@ export const proxyCommand: Command = withPolicy({
   operands: "FRONT BACK...",
   count: { min: 2, max: Infinity },
   details:
-    `Listens on FRONT, which may have a range of ports, and passes each connection on to a BACK. Backends
+    `Listens on FRONT, which may name a range of ports, and forwards each connection to a BACK. Backends
 are used round-robin; an unreachable one is skipped for a while.
 
 ${DESCRIPTOR_DETAILS}
 
-Prints a line when a connection is over: its client, what both sides spoke and by how many paths,
-the bytes from the client (in) and to it (out), how long it was open and how it ended: closed,
-client-reset, backend-reset, idle, no-backend, bad-header, stopped or failed.
+When a connection ends, it prints one line: the client, the protocol and number of paths on each side,
+the bytes from the client (in) and to the client (out), the duration, and how the connection ended:
+closed, client-reset, backend-reset, idle, no-backend, bad-header, stopped or failed.
 
-SIGUSR1 and SIGUSR2 print counters on standard error; in Deno prefer SIGUSR2, because the runtime
-itself opens its debugger on SIGUSR1. SIGTERM and SIGINT stop listening and let connections finish;
-a second one ends at once.`,
+SIGUSR1 and SIGUSR2 print counters on standard error. In Deno use SIGUSR2, because SIGUSR1 also starts
+Deno's debugger. SIGTERM and SIGINT stop accepting and let connections finish; a second signal exits
+immediately.`,
   options: [
     { name: "front", value: "ADDRESS", many: true, summary: "Also listen on this address" },
     {

@@ -25,14 +25,15 @@ export const serve: Command = withPolicy({
   operands: "[FOLDER]",
   count: { min: 0, max: 1 },
   details:
-    `Serves FOLDER, or the folder that you are in: index.html where a folder has one, else a list of
-what is in it; parts of files too (ranges). Links are followed if they end in FOLDER, and what begins
-with a dot is not there, unless with --hidden. TCP clients are served as well.
+    `Serves FOLDER, or the current folder. If a folder contains index.html, that file is served;
+otherwise a listing is. Range requests are supported. Symbolic links are followed if they lead to a
+place inside FOLDER. Names that begin with a dot are not served, unless --hidden is given. TCP clients
+are served too.
 
 ${DESCRIPTOR_DETAILS}
 
-Standard output has a line for each answer: the Common Log Format, and behind it the protocol and the
-number of subflows. SIGTERM lets running answers finish, Ctrl-C does not.`,
+An access log is printed on standard output, in the Common Log Format followed by the protocol and the
+number of subflows. On SIGTERM, responses in progress are finished; Ctrl-C stops them.`,
   options: [
     {
       name: "listen",
@@ -53,7 +54,10 @@ number of subflows. SIGTERM lets running answers finish, Ctrl-C does not.`,
     { line: "serve -l 127.0.0.1:8080 public", summary: "Serve to this machine only" },
     { line: "serve -l mptcp@*:443 --cert c.pem --key k.pem public", summary: "Serve HTTPS" },
     { line: "serve --json public >access.jsonl", summary: "Write the access log as JSON" },
-    { line: "serve -l fd@web public", summary: 'On the socket "web" of a systemd .socket unit' },
+    {
+      line: "serve -l fd@web public",
+      summary: 'Serve on the socket "web" of a systemd .socket unit',
+    },
   ],
   run: (args, terminal) => runServe(readServeOptions(args), terminal),
 }, "server");
