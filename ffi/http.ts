@@ -73,7 +73,7 @@ export interface NodeServer {
 
 /** What `fetch` needs for HTTPS, beyond what the system has. */
 export interface ClientTlsOptions {
-  /** Certificates of authorities, in PEM, beside those of the system. */
+  /** Certificates of authorities, in PEM, in addition to those of the system. */
   readonly caCerts?: string[] | undefined;
   /** The client's certificate chain, in PEM. */
   readonly cert?: string | undefined;

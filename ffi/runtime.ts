@@ -29,7 +29,7 @@ export const isNode: boolean = !isDeno && !("Bun" in globalThis);
 // At import: a program should not learn at its first connection that nothing can work here.
 if (isNode && process.platform === "linux") nodeFfi();
 
-/** Whether the program is loaded anew in the same process when its files change, by `bun --hot`. */
+/** Whether the program is reloaded in the same process when its files change, as with `bun --hot`. */
 export const reloadsInPlace: boolean = !isDeno && !isNode && process.execArgv.includes("--hot");
 
 /** What each runtime fills the contracts in with. */
@@ -112,7 +112,7 @@ let pretended: string | null = null;
 
 /**
  * Has {@linkcode unsupportedPlatform} give a reason though there is none, or with `null` the truth
- * again, and returns what it was told before: how tests come by the runtime's own TCP.
+ * again, and returns the previous value. Tests use it to get the runtime's own TCP.
  */
 export function pretendUnsupported(reason: string | null): string | null {
   const before = pretended;
@@ -157,7 +157,7 @@ export function getenv(name: string): string | null {
 
 /**
  * True where `--deny-net` names the host. FFI bypasses Deno's network permission: what was denied
- * has to be refused here. What was merely not granted is covered by `--allow-ffi`.
+ * has to be refused here. Addresses that were merely not granted are covered by `--allow-ffi`.
  */
 export function isNetDenied(hostname: string, port: number): boolean {
   if (!isDeno) return false;

@@ -1,5 +1,5 @@
 /**
- * The contract of the runtime's own TCP, which stands in where there is no libc that this module can use. The twins
+ * The contract of the runtime's own TCP, which is used if this module has no usable libc. The twins
  * `deno/tcp.ts` and `bun/tcp.ts` fill it in.
  *
  * **Behaviour** is that of `Deno.listen` and `Deno.connect`. A caller does not read, write or

@@ -79,7 +79,11 @@ const REFUSED: readonly (readonly [variables: string, address: string, message: 
   ["LISTEN_FDS=0 LISTEN_PID=PID", "fd@", /^fd@: LISTEN_FDS is 0$/],
   ["LISTEN_FDS=x LISTEN_PID=PID", "fd@", /LISTEN_FDS: expected a number, got "x"/],
   // The standard streams and what comes next are open, whatever they are.
-  ["LISTEN_FDS=1 LISTEN_PID=PID LISTEN_FDNAMES=web", "fd@no", /with that name .*; the names are "web"$/],
+  [
+    "LISTEN_FDS=1 LISTEN_PID=PID LISTEN_FDNAMES=web",
+    "fd@no",
+    /with that name .*; the names are "web"$/,
+  ],
 ];
 
 test("an address that is a socket which was not handed over is an error that says why", {

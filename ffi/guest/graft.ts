@@ -1,7 +1,7 @@
 /**
  * The graft: a listening socket of ours put under a server that the runtime made.
  *
- * `Deno.serve` and `Bun.serve` listen on sockets of their own making, by TCP. So the runtime listens
+ * `Deno.serve` and `Bun.serve` open their own sockets, over TCP. So the runtime listens
  * on a port of the loopback, and then its descriptor is made to mean our socket (`dup3`) and the
  * runtime's epoll is told to watch that one just as it watched the other. The runtime cannot tell.
  * From there on every byte goes the runtime's own way, at its own speed.

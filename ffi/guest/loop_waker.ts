@@ -13,7 +13,7 @@
  *
  * The word may be an address in the runtime's memory, and is valid as long as the runtime reads the
  * wake socket. So the place is given back before the wake socket is closed. A thread that can end
- * without a word to us, as a Worker can, needs {@linkcode LoopWakerOptions.hold}: the runtime then
+ * without notice, as a Worker can, needs {@linkcode LoopWakerOptions.hold}: the runtime then
  * owns the descriptor that has the place, and gives it back itself.
  *
  * @module

@@ -176,7 +176,7 @@ export const INET_DIAG_REQ_PROTOCOL = 3;
 export const INET_ULP_INFO_MPTCP = 3;
 export const MPTCP_SUBFLOW_ATTR_TOKEN_LOC = 2;
 export const MPTCP_SUBFLOW_ATTR_FLAGS = 8;
-/** The connection began with it: the SYN of the peer, or of this end, asked for MPTCP. */
+/** The connection began with it: the SYN of the peer, or of this end, requested MPTCP. */
 export const MPTCP_SUBFLOW_FLAG_MCAP_REM = 1;
 export const MPTCP_SUBFLOW_FLAG_MCAP_LOC = 2;
 /** The peer, or this end, wants it used only while no other works. */

@@ -209,7 +209,7 @@ const CODE_OF_CLASS: Readonly<Record<string, string>> = {
   TimedOut: "ETIMEDOUT",
 };
 
-/** The code for a class of `Deno.errors`; `null` for what is none of a socket. */
+/** The code for a class of `Deno.errors`; `null` for classes that are not about sockets. */
 export function codeOfClass(name: string): string | null {
   return CODE_OF_CLASS[name] ?? null;
 }

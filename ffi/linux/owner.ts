@@ -2,7 +2,7 @@
  * The owner of an epoll, and closing those whose owner is gone.
  *
  * A descriptor belongs to the process: it outlives the thread, and the program, that opened it. A
- * Worker can be terminated and gets no chance to close its sockets; a program that is run anew in the
+ * Worker can be terminated and gets no chance to close its sockets; a program that is restarted in the
  * same process leaves those of the run before. So each epoll says which thread it is of, by an entry
  * for its eventfd that no event ever comes from, and whoever uses this module next closes what threads
  * have left: all that their epolls watch. The kernel keeps this list for us, and keeps it right.

@@ -106,7 +106,7 @@ export function currentThread(libc: Libc): Thread | null {
   return startTime === null ? null : { tid, startTime };
 }
 
-/** When a thread of this process started; `null` if there is none of the number. */
+/** When a thread of this process started; `null` if there is no such thread. */
 export function threadStartTime(libc: Libc, tid: number): number | null {
   const stat = readText(libc, `/proc/self/task/${tid}/stat`);
   // By proc_pid_stat(5) the 22nd field, and the second, a name in brackets, may have spaces.

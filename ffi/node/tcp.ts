@@ -1,5 +1,5 @@
 /**
- * Node's own TCP, which cannot stand in: `node:net` listens in a later turn of the event loop, and a
+ * Node's own TCP, which cannot be used instead: `node:net` listens in a later turn of the event loop, and a
  * listener of this module at once. The twin of `deno/tcp.ts`.
  *
  * @module

@@ -17,7 +17,7 @@ export interface ParseOptions {
   collect?: readonly string[];
   /** Other names of an option. */
   alias?: Record<string, string>;
-  /** Called with an operand, or with an option that is none of these. */
+  /** Called with an operand or an unknown option. */
   unknown?: (arg: string, key?: string, value?: unknown) => unknown;
 }
 

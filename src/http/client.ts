@@ -184,7 +184,7 @@ class Client implements MptcpClient {
     }
   }
 
-  /** Nothing else tells when a body has been read: the runtime keeps the connection open. */
+  /** This is the only sign that a body has been read: the runtime keeps the connection open. */
   #closeWhenSilent(): void {
     const isOpen = this.#connections.some(({ isOpen }) => isOpen);
     if (this.#waiting === 0 && !isOpen) return this.close();

@@ -45,7 +45,7 @@ function signalOf(response: ServerResponse): AbortSignal {
 const AUTHORITY = /^[^\s/?#\\@]+$/;
 
 /**
- * The message as a `Request`. `scheme` is "http" or "https", `authority` stands in for a missing or
+ * The message as a `Request`. `scheme` is "http" or "https", `authority` replaces a missing or
  * empty `Host`.
  *
  * @throws {TypeError} when it has a URL, a `Host` or a method that no `Request` can have.

@@ -9,7 +9,7 @@ import { reloadsInPlace } from "../../ffi/runtime.ts";
 import type { ServeRequest } from "./serve_options.ts";
 import type { MptcpServer } from "./types.ts";
 
-/** The servers of this program, which modules that are loaded anew find again. */
+/** The servers of this program, kept for modules that are reloaded. */
 function servers<S extends MptcpServer>(): Map<string, S> {
   const key = Symbol.for("@multipath/mptcp servers");
   const holder = globalThis as unknown as Record<symbol, Map<string, S> | undefined>;

@@ -128,7 +128,7 @@ function end({ fd }: Descriptor): void {
 /**
  * Ends the open connections that go on sending nothing. On its own sockets Bun sees
  * none of them, because it sets `TCP_DEFER_ACCEPT`: that would keep the further subflows of an MPTCP
- * connection from being taken for a second. What comes later is another server's on the same port.
+ * connection from being taken for a second. Later connections belong to another server on the same port.
  */
 async function endSilent(connections: ConnectionTable): Promise<void> {
   const silent = connections.all().filter(hasSentNothing).map(identify);

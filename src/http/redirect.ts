@@ -34,7 +34,7 @@ export async function followRedirects(
   const given = input instanceof Request ? input : null;
   const mode = init?.redirect ?? given?.redirect ?? "follow";
   let url = new URL(given?.url ?? input as string | URL);
-  // The body of a Request goes out once, and nothing tells whether it is a text or a stream.
+  // The body of a Request can be sent once, and nothing reveals whether it is a text or a stream.
   const spare = mode === "follow" && given !== null && init?.body == null && given.body !== null
     ? given.clone()
     : null;

@@ -144,10 +144,10 @@ export class Relay {
   }
 
   /**
-   * Ends a connection whose server may be in the middle of an answer. The kernel answers what comes
-   * after a `close` by a reset over TCP alone: an MPTCP server would wait for room until
-   * net.mptcp.close_timeout is over, a minute. So this end waits for the server's, and resets the
-   * connection if there is an answer instead.
+   * Ends a connection whose server may still be sending a response. Only over TCP does the kernel answer
+   * data after a `close` with a reset. An MPTCP server would wait for room until
+   * net.mptcp.close_timeout expires, after a minute. So this end waits for the end of the server's stream,
+   * and resets the connection if data arrives instead.
    */
   async #leave(): Promise<void> {
     const conn = this.#conn;

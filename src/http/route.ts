@@ -16,7 +16,7 @@ export interface Dialer {
 /** The runtime's `fetch`, led over connections that a {@linkcode Dialer} makes. */
 export interface Route {
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
-  /** Makes what waits keep the process alive, or not: how a route begins. */
+  /** Makes waiting requests keep the process alive, or not, which is the default. */
   setRef(refed: boolean): void;
   /** Closes everything; resolves when the servers have been told. */
   close(): Promise<void>;

@@ -51,7 +51,7 @@ const SERVE_OPTIONS = [
 ] as const;
 const KNOWN: readonly string[] = [...LISTEN_OPTIONS, ...SERVE_OPTIONS];
 
-/** Options of the runtimes' own servers that lead elsewhere than to our socket, and why. */
+/** Options of the runtimes' own servers that would not use our socket, and why. */
 const IMPOSSIBLE: Readonly<Record<string, string>> = {
   unix: "this server only listens on TCP and MPTCP",
   path: "this server only listens on TCP and MPTCP",

@@ -38,7 +38,7 @@ import type {
 
 const DEFAULT_PORT = 8000;
 
-/** How long a server that broke down rests before it listens anew, in milliseconds. */
+/** How many milliseconds a failed server pauses before it listens again. */
 const SHORTEST_PAUSE = 10;
 const LONGEST_PAUSE = 1000;
 
@@ -240,7 +240,7 @@ export class Server implements MptcpServer {
     }
   }
 
-  /** Listens anew where the runtime's server broke down, as Deno's does without a descriptor. */
+  /** Listens again after the runtime's server failed, as Deno's does without a free descriptor. */
   async #revive(failure: unknown): Promise<void> {
     const job = this.#job;
     const options = { ...job.options, port: this.addr.port };
@@ -311,7 +311,7 @@ async function connectTo(addr: NetAddr, netns: string | undefined): Promise<Mptc
 /** The listener's descriptor, now ours; -1 where there is none, and the listener is closed. */
 function takeDescriptor(listener: MptcpListener): number {
   if (unsupportedPlatform() === null) return listener.detach();
-  // The runtime's own TCP gives no descriptor away: its server listens anew on the same port.
+  // The runtime's own TCP cannot detach its descriptor: its server listens again on the same port.
   listener.close();
   return -1;
 }

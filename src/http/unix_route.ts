@@ -1,11 +1,11 @@
 /**
- * The route by Unix sockets, which Bun's `fetch` connects to in the place of a server: one for each
+ * The route over Unix sockets, which Bun's `fetch` connects to instead of a server: one for each
  * origin, because nothing on the connection tells which server it is for. So redirects are followed
  * here.
  *
  * The sockets are abstract: no file, no permission. They serve this process alone, which the kernel
  * vouches for. They cannot be reset: an answer that has no end but that of its connection seems whole
- * when it is broken off.
+ * when it is aborted.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { listenOnName, type LocalListener, peerPid } from "./local_listener.ts";
 import { followRedirects } from "./redirect.ts";
 import { type Dialer, Relays, type Route } from "./route.ts";
 
-/** {@linkcode Route} by Unix sockets. */
+/** {@linkcode Route} over Unix sockets. */
 export class UnixRoute implements Route {
   readonly #dialer: Dialer;
   readonly #runtime: RuntimeFetch;

@@ -15,9 +15,9 @@ import { readProc } from "./procfs.ts";
 export interface MptcpCounters {
   /** By name. */
   readonly [name: string]: number | undefined;
-  /** SYNs with MP_CAPABLE received: clients that asked for MPTCP. */
+  /** SYNs with MP_CAPABLE received: clients that requested MPTCP. */
   readonly MPCapableSYNRX?: number | undefined;
-  /** SYNs with MP_CAPABLE sent: connections that asked for MPTCP. */
+  /** SYNs with MP_CAPABLE sent: connections that requested MPTCP. */
   readonly MPCapableSYNTX?: number | undefined;
   /** SYN/ACKs with MP_CAPABLE received: servers that agreed. */
   readonly MPCapableSYNACKRX?: number | undefined;
@@ -29,7 +29,7 @@ export interface MptcpCounters {
   readonly MPCapableFallbackSYNACK?: number | undefined;
   /** Connections that dropped MP_CAPABLE because their SYNs were not answered. */
   readonly MPCapableSYNTXDrop?: number | undefined;
-  /** Connections that did not ask for MPTCP because of a black hole found before. */
+  /** Connections that did not request MPTCP because of a black hole detected before. */
   readonly MPCapableSYNTXDisabled?: number | undefined;
   /** Connections attempted to the port of an endpoint. */
   readonly MPCapableEndpAttempt?: number | undefined;

@@ -16,7 +16,7 @@ const SNAP_LENGTH = 65_535;
 const LINK_TYPE = 101;
 /** Milliseconds between two looks: what the times of packets are exact to. */
 const INTERVAL = 2;
-/** Bytes that are kept; what comes later is left out. */
+/** Bytes that are kept; later packets are dropped. */
 const LIMIT = 16 * 1024 * 1024;
 
 const TCP = 6;

@@ -76,7 +76,7 @@ const OPEN_STATES = 1 << TCP_ESTABLISHED | 1 << TCP_FIN_WAIT1 | 1 << TCP_FIN_WAI
 const TCP_INFO_BEFORE_5_9 = 232;
 
 /**
- * Whether the SYN that began a connection, as it was answered, asked for MPTCP; `null` where the
+ * Whether the SYN that began a connection, as it was answered, requested MPTCP; `null` where the
  * kernel does not say: it has forgotten the connection, or before 6.15 wants CAP_NET_ADMIN for it.
  *
  * The kernel notes in the subflow that it asked. It takes that back when it drops the request: after

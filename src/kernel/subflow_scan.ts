@@ -91,7 +91,7 @@ export function lookAgain(
 }
 
 /**
- * Resets a subflow, as the network could: its connection goes on over the others, which send again what
+ * Resets a subflow, as the network could: its connection continues over the others, which retransmit what
  * was on its way here. Needs CAP_NET_ADMIN.
  *
  * @returns 0 or `-errno`: `-EOPNOTSUPP` where the kernel has no CONFIG_INET_DIAG_DESTROY.

@@ -30,7 +30,7 @@ export class BlockSize {
   /** Bytes. */
   value: number = MIN_BLOCK;
 
-  /** Follows the size of what comes. */
+  /** Follows the size of the data. */
   learn(count: number): void {
     const size = this.value;
     if (count === size) this.value = Math.min(size * 4, MAX_BLOCK);

@@ -1,7 +1,7 @@
 /**
  * Closing a connection whose peer may still send.
  *
- * A TCP kernel answers what comes after a `close` with a reset. A closed MPTCP socket takes it until
+ * A TCP kernel answers data after a `close` with a reset. A closed MPTCP socket takes it until
  * its buffer is full, and the peer waits for room until net.mptcp.close_timeout is over, a minute by
  * default. So this end stays until it knows what the peer does.
  *

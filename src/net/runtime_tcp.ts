@@ -1,5 +1,5 @@
 /**
- * The runtime's own TCP behind the interfaces of this module: what there is without Linux or libc.
+ * The runtime's own TCP behind the interfaces of this module, for systems without Linux or libc.
  *
  * @module
  */

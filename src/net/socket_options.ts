@@ -114,7 +114,7 @@ const OPTIONS: Table = {
 };
 
 /**
- * The kernel makes room for twice the mark at once, and goes on tuning from there, which it does not
+ * The kernel makes room for twice the mark at once, and continues tuning from there, which it does not
  * after `SO_RCVBUF` (sock.c, tcp_set_rcvlowat). Accepted sockets inherit the buffer.
  */
 function initialReceiveBufferSettings(value: number): Setting[] {

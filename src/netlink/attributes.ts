@@ -42,7 +42,7 @@ export class Attributes {
   readonly entries: readonly (readonly [type: number, value: Uint8Array])[];
   readonly #values: ReadonlyMap<number, Uint8Array>;
 
-  /** Takes attributes apart. What follows a length that cannot be right is left out. */
+  /** Takes attributes apart. Data after an invalid length is ignored. */
   constructor(bytes: Uint8Array) {
     this.entries = parse(bytes);
     this.#values = new Map(this.entries);

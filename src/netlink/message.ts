@@ -45,7 +45,7 @@ export function encodeMessage({ type, flags, seq, payload }: Message): Uint8Arra
   return bytes;
 }
 
-/** The messages of a datagram. What follows a length that cannot be right is left out. */
+/** The messages of a datagram. Data after an invalid length is ignored. */
 export function parseMessages(bytes: Uint8Array): Message[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const messages: Message[] = [];

@@ -28,7 +28,7 @@ import { inNetns, isInterrupted, setIntOption } from "../poll/socket.ts";
 import { align } from "./attributes.ts";
 import { encodeMessage, type Message, type Outcome, outcomeOf, parseMessages } from "./message.ts";
 
-/** What came of a request. */
+/** The result of a request. */
 export interface Reply {
   /** 0 or `-errno`. */
   readonly result: number;
@@ -71,7 +71,7 @@ export class NetlinkSocket implements Disposable {
       const kernel = new Uint8Array(sockaddr_nl.size);
       kernel[sockaddr_nl.nl_family] = AF_NETLINK;
       // Connected to the kernel, a socket takes messages of nobody else.
-      check("connect", libc().connect(fd, kernel), { operation: "reach the kernel by netlink" });
+      check("connect", libc().connect(fd, kernel), { operation: "reach the kernel over netlink" });
       // Both are refused by kernels that do not know them: errors then come without a text.
       setIntOption(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
       setIntOption(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
@@ -144,7 +144,7 @@ export class NetlinkSocket implements Disposable {
     let interrupted = false;
     for (;;) {
       for (const message of parseMessages(this.#receive())) {
-        // Left over from a request that broke off.
+        // Left over from a request that failed.
         if (message.seq !== seq) continue;
         interrupted ||= (message.flags & NLM_F_DUMP_INTR) !== 0 && message.type !== NLMSG_ERROR;
         const outcome = outcomeOf(message);
@@ -157,7 +157,7 @@ export class NetlinkSocket implements Disposable {
   #send(bytes: Uint8Array): void {
     let result;
     do result = libc().send(this.#fd, bytes, bytes.byteLength, 0); while (isInterrupted(result));
-    check("send", result, { operation: "ask the kernel by netlink" });
+    check("send", result, { operation: "ask the kernel over netlink" });
   }
 
   #receive(): Uint8Array {
@@ -168,7 +168,7 @@ export class NetlinkSocket implements Disposable {
   #receiveShared(): Uint8Array {
     const length = receiveInto(this.#fd);
     if (length >= 0) return receiveBuf.subarray(0, length);
-    throw systemError("recv", length, { operation: "read the kernel's answer by netlink" });
+    throw systemError("recv", length, { operation: "read the kernel's answer over netlink" });
   }
 }
 

@@ -153,7 +153,7 @@ export class MptcpSocketServer extends EventEmitter {
         await new Promise<void>((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
         continue;
       }
-      // What a listener of "connection" throws is uncaught, as everywhere in Node, and accepting goes on.
+      // What a listener of "connection" throws is uncaught, as everywhere in Node, and accepting continues.
       nextTick(() => this.#onConnection(conn));
     }
   }

@@ -20,7 +20,7 @@ import type { Fallback } from "../types.ts";
 /** The kernel waits twice as long each time, up to this many times its timeout. */
 const MAX_MULTIPLIER = 64;
 
-/** The origin of connections that asked for MPTCP and were agreed to, whatever comes later. */
+/** The origin of connections that requested MPTCP and were agreed to, whatever happens later. */
 const AGREED: Origin = { fallback: null, peer: PEER_OF_CLIENT };
 
 /**
@@ -93,7 +93,7 @@ const UNCERTAIN: Fallback = {
     "before Linux 6.15 only with CAP_NET_ADMIN",
 };
 
-/** The reason of a connection whose SYN, as it was answered, did not ask for MPTCP. */
+/** The reason of a connection whose SYN, as it was answered, did not request MPTCP. */
 function notAsked(counters: MptcpCounters, repeated: boolean, netns?: string): Fallback {
   const { MPCapableSYNTXDrop = 0, MPCapableSYNTXDisabled = 0, Blackhole = 0 } = counters;
   if (MPCapableSYNTXDrop + MPCapableSYNTXDisabled === 0) {

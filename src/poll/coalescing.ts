@@ -2,7 +2,7 @@
  * When to let data gather before looking for it again, as network cards do with their interrupts.
  *
  * A stream that only comes in brings a packet at a time, and to be woken for each costs more than to
- * read it. Nobody waits for an answer then, so it may gather for a millisecond. Whoever sends expects
+ * read it. Nobody waits for an answer then, so it may gather for a millisecond. A sender expects
  * an answer, and large reads say that a millisecond may fill the window: neither is kept waiting.
  *
  * @module

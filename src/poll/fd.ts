@@ -88,7 +88,7 @@ export class Stream extends Source {
     const result = libc().connect(this.fd, sockaddr);
     this.#reactor.expectAnswer();
     if (result === 0) return;
-    // An interrupted connect goes on by itself, says connect(2).
+    // An interrupted connect continues by itself, see connect(2).
     if (result !== -ERRNO.EINPROGRESS && !isInterrupted(result)) {
       throw systemError("connect", result);
     }
@@ -97,7 +97,7 @@ export class Stream extends Source {
     this.readable = true;
   }
 
-  /** Reads what there is, waiting for something; `null` at the end of the stream. */
+  /** Waits for data and reads it; `null` at the end of the stream. */
   read(buf: Uint8Array): Promise<number | null> {
     if (this.fd < 0) return Promise.reject(closedError());
     if (buf.byteLength === 0) return isDetached(buf) ? rejectChanged("recv") : ZERO;
@@ -149,7 +149,7 @@ export class Stream extends Source {
     this.#reactor.again(this);
   }
 
-  /** Reads what there is: the number of bytes, 0 at the end of the stream, or `-errno`. */
+  /** Reads the available data: the number of bytes, 0 at the end of the stream, or `-errno`. */
   tryRead(buf: Uint8Array): number {
     return this.#recv(buf, buf.byteLength);
   }
@@ -270,7 +270,7 @@ export class Stream extends Source {
     return this.#failure === 0 ? result : this.#failure;
   }
 
-  /** A short count has drained the socket, says epoll(7), and an event tells when that changes. */
+  /** A short count has drained the socket, see epoll(7), and an event reports when that changes. */
   #isDrained(result: number, length: number): boolean {
     return result === WOULD_BLOCK || (result > 0 && result < length && !this.ended);
   }

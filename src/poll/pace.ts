@@ -31,7 +31,7 @@ export interface Waiters {
  * otherwise keep its reader in microtasks, and timers and other connections would never run.
  */
 const BUDGET = 128;
-/** Whoever got an event may answer at once, however many there are in a round. */
+/** The receiver of an event may answer at once, however many there are in a round. */
 const BUDGET_PER_EVENT = 2;
 
 /** Looks on behalf of unref'ed sources, which must not hold the process for long. */

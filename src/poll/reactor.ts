@@ -166,7 +166,7 @@ export class Reactor implements Waiters {
     if (count > 0) this.#epoll.dispatch(count);
     if (this.#deferred.length > 0) this.#resume();
     this.pace.onTold(this);
-    // Answers to what came must not wait until the waker is armed.
+    // Answers to received data must not wait until the waker is armed.
     if (this.pace.mayAnswer) queueMicrotask(this.#proceed);
     else this.#proceed();
   };

@@ -1,5 +1,5 @@
 /**
- * The header of the PROXY protocol, versions 1 and 2, by which a proxy tells who its client is:
+ * The header of the PROXY protocol, versions 1 and 2, with which a proxy passes on the client's address:
  * https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
  *
  * @module
@@ -26,7 +26,7 @@ export interface HeaderAddresses {
 
 /** A header that is complete. */
 export interface ProxyHeader {
-  /** How many bytes it has. What follows is the client's. */
+  /** How many bytes it has. Further bytes are the client's. */
   readonly length: number;
   /** `null` where it says nothing of a client: the proxy's own connection, or no TCP. */
   readonly addresses: HeaderAddresses | null;
@@ -154,7 +154,7 @@ function checkFamily(byte: number): void {
   }
 }
 
-/** The addresses of TCP; `null` of anything else. What follows them (TLVs) is left out. */
+/** The addresses of TCP; `null` for anything else. Further fields (TLVs) are ignored. */
 function readAddresses(bytes: Uint8Array, view: DataView): HeaderAddresses | null {
   const family = bytes[FAMILY]!;
   if (family !== TCP_OVER_IPV4 && family !== TCP_OVER_IPV6) return null;

@@ -1,5 +1,5 @@
 /**
- * {@linkcode Relay} where the runtime's own TCP stands in: there is no descriptor to watch.
+ * {@linkcode Relay} for the runtime's own TCP, which has no descriptor to watch.
  *
  * @module
  */
@@ -66,7 +66,7 @@ export class PortableRelay implements Relay {
     await to.closeWrite().catch((error) => this.#breakOff({ side: destination, error }));
   }
 
-  /** What a side has sent before it broke off still goes on to the other. */
+  /** Data that a side sent before its reset is still forwarded to the other. */
   #breakOff(outcome: NonNullable<Outcome>): void {
     if (this.#isOver) return;
     if (this.#broken !== null) return this.stop(this.#broken);

@@ -19,7 +19,7 @@ import { breaksConnection, systemError } from "../error.ts";
 /** The sides of a connection. */
 export type SideName = "client" | "backend";
 
-/** How a relay ended; of a side that broke off, which, and why. */
+/** How a relay ended; if a side was reset, which one and why. */
 export type Outcome = null | { readonly side: SideName; readonly error: unknown };
 
 /** What carries bytes. */
@@ -28,7 +28,7 @@ export interface Relay {
   run(): Promise<Outcome>;
   /** Carries nothing more; `run` resolves with this. The connections are left as they are. */
   stop(outcome: Outcome): void;
-  /** A side takes no more bytes, as if a write had failed: what it has sent before still goes on. */
+  /** A side accepts no more bytes, as if a write had failed. Data that it sent before is forwarded. */
   giveUp(outcome: NonNullable<Outcome>): void;
 }
 
@@ -42,7 +42,7 @@ export interface RelayJob {
   onProgress(): void;
   /** Called when the stream of the first side has ended. */
   onEnd(): void;
-  /** Called when a side has broken off and what it has sent before still goes on to the other. */
+  /** Called when a side was reset and the data that it sent before is still being forwarded. */
   onBreak(outcome: NonNullable<Outcome>): void;
 }
 
@@ -78,7 +78,7 @@ export class KernelRelay implements Relay {
   readonly #result: PromiseWithResolvers<Outcome> = Promise.withResolvers();
   #isOver = false;
   #isPlain: boolean | undefined;
-  /** The side that broke off: what it has sent before still goes on. */
+  /** The side that was reset: data that it sent before is still forwarded. */
   #broken: Outcome = null;
 
   constructor(client: Stream, backend: Stream, job: RelayJob) {
@@ -230,7 +230,7 @@ export class KernelRelay implements Relay {
     this.stop(this.#broken ?? { side: way.source, error });
   }
 
-  /** A server that refuses an upload has answered before it broke off: the answer still goes on. */
+  /** A server that refuses an upload has answered before its reset: the answer is still forwarded. */
   #onWriteError(way: Way, error: unknown): void {
     const other = way.source === "client" ? "backend" : "client";
     if (this.#broken !== null) return this.stop(this.#broken);
@@ -249,7 +249,7 @@ export class KernelRelay implements Relay {
     from.readable = true;
   }
 
-  /** Nothing more goes to a side that has broken off. */
+  /** Nothing more is sent to a side that was reset. */
   #breakOff(way: Way, outcome: NonNullable<Outcome>): void {
     this.#broken = outcome;
     way.isOver = true;

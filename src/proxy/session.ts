@@ -223,7 +223,7 @@ export class Session implements ProxyConnection {
     return await this.#relay.run();
   }
 
-  /** Waits until what a side has sent before it broke off has arrived at the other. */
+  /** Waits until data that a side sent before its reset has arrived at the other. */
   #deliver({ side }: NonNullable<Outcome>): Promise<void> {
     const other = side === "client" ? this.#back! : this.#front;
     const pending = { isOpen: () => !this.#isCarried, progress: () => this.#activeAt };
@@ -289,7 +289,7 @@ function hasEnded({ conn }: Side): boolean {
   return conn instanceof Conn && conn.fd >= 0 && conn.stream.ended;
 }
 
-/** Reads the header, and what came behind it. */
+/** Reads the header, and the data behind it. */
 async function receiveHeader(
   conn: MptcpConn,
   maxLength: number,

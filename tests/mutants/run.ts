@@ -91,7 +91,7 @@ try {
     if (as === null) survivors++;
     writeFileSync(`${folder}/${file}`, original);
     const seconds = ((performance.now() - began) / 1000).toFixed(0);
-    const shown = mendedIn === undefined ? name : `${name} (mended in ${mendedIn})`;
+    const shown = mendedIn === undefined ? name : `${name} (fixed in ${mendedIn})`;
     console.log(`| ${shown} | ${by} | ${seconds} s | ${(as ?? "").replaceAll("|", "/")} |`);
   }
 } finally {

@@ -203,7 +203,7 @@ export const MUTANTS: readonly Mutant[] = [
     tests: PROXY_TESTS,
   },
   {
-    name: "a reset overtakes what came before it",
+    name: "a reset overtakes the data before it",
     file: "src/proxy/session.ts",
     find: "      await this.#delivery;\n",
     replace: "",

@@ -19,7 +19,7 @@ export interface Bounds {
 /** The options and operands of a command line. */
 export class Arguments {
   readonly #values: Readonly<Record<string, unknown>>;
-  /** What is no option. */
+  /** The arguments that are not options. */
   readonly operands: readonly string[];
 
   constructor(operands: readonly string[], values: Readonly<Record<string, unknown>>) {

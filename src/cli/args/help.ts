@@ -52,7 +52,7 @@ export function statusesOf(command: Command): [status: string, meaning: string][
   return Object.entries({ ...STATUSES, ...command.statuses });
 }
 
-/** Paragraphs with their lines broken anew, but for those with indented lines. */
+/** Paragraphs with their lines rewrapped, except those with indented lines. */
 function wrap(text: string, width: number): string {
   return text.split(/\n{2,}/).map((paragraph) => {
     if (/^\s/m.test(paragraph)) return paragraph;

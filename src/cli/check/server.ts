@@ -15,7 +15,7 @@ import { formatAddr, reportOf, subflowLines, type SubflowReport } from "../ui/su
 import { pairLines } from "../ui/table.ts";
 import type { Styles, Terminal } from "../ui/terminal.ts";
 
-/** What came of connecting. */
+/** The result of connecting. */
 interface Finding extends Pick<MptcpConn, "protocol" | "fallback" | "localAddr" | "remoteAddr"> {
   readonly connectMilliseconds: number;
   readonly waitedMilliseconds: number;
@@ -23,7 +23,7 @@ interface Finding extends Pick<MptcpConn, "protocol" | "fallback" | "localAddr" 
   readonly hints: readonly string[];
 }
 
-/** Connects to the server, prints what came of it, and gives whether it is MPTCP. */
+/** Connects to the server, prints the result, and returns whether it is MPTCP. */
 export async function checkServer(
   remote: NonNullable<CheckOptions["remote"]>,
   { netns, json, wait, connectTimeout }: CheckOptions,

@@ -42,7 +42,7 @@ fi
 
 function nodeCase(name: string, { path, commands, options, operand }: Node): string {
   const specs = options.map((option) => optionSpec(name, option));
-  // A message in the place of what is not known would keep options from being completed.
+  // A message instead of unknown values would keep options from being completed.
   if (operand !== null && operand.type === "other") specs.push(quote("*:operand:false"));
   else if (operand !== null) specs.push(quote(`*:operand:${action(name, operand)}`));
   const call = `_arguments -s -S ${specs.join(" \\\n        ")}`;

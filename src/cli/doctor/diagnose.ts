@@ -94,7 +94,7 @@ function ofPaths(evidence: Evidence): Found | null {
   const { connection, support, counters, peer } = evidence;
   if (connection === null || connection.established > 1) return null;
   const { limits, endpoints, sysctls } = support;
-  // Then paths are the affair of a program.
+  // Then a program manages the paths.
   if (limits === null || endpoints === null || sysctls.pathManager === "userspace") return null;
   const {
     MPJoinSynTx = 0,

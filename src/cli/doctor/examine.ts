@@ -105,7 +105,7 @@ class Examination {
       using conn = await this.#dial({ mptcp: "off" }, this.#options.connectTimeout);
       const lines = new DoctorLines(conn);
       this.#isDoctor = await within(lines.next(), ANSWER_TIME, null) === GREETING;
-      // From now on it counts anew.
+      // This resets its counters.
       if (this.#isDoctor) await readReport(lines);
       return "ok";
     } catch (error) {

@@ -24,7 +24,7 @@ export interface DoctorOptions extends NetnsOptions, ConnectTimeoutOptions {
   readonly listen: ListenMptcpOptions;
   /** Milliseconds to wait for further paths. */
   readonly wait: number;
-  /** Whether to send a request to a server that is no doctor. */
+  /** Whether to send a request to a server that does not run `mptcp doctor`. */
   readonly data: boolean;
   /** The file to write packets to. */
   readonly pcap: string | null;

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** What there is of a file that was not fetched to its end, and of which version of it. */
+/** The part of a file that was fetched so far, and its version. */
 export interface Part {
   readonly size: number;
   /** The entity tag, if it is a strong one. */
@@ -35,7 +35,7 @@ export type Decision =
   }
   /** Nothing is left to fetch. */
   | { readonly action: "complete" }
-  /** What there is stays as it is. */
+  /** The partial file stays as it is. */
   | { readonly action: "fail"; readonly status: number; readonly why: string };
 
 /** curl's status for ranges that are not those asked for. */
@@ -55,7 +55,7 @@ const HTTP_ERROR = 22;
  * validator that both know, and must not be encoded.
  *
  * @param range The header that was sent, `null` for none.
- * @param part What there is; `null` unless the rest of it was asked for.
+ * @param part The partial file; `null` unless the rest of it was requested.
  */
 export function decide(answer: AnswerHead, range: string | null, part: Part | null): Decision {
   if (part !== null) return decideRest(answer, part);

@@ -56,7 +56,7 @@ function readBase64(text: string): Buffer | null {
 }
 
 /**
- * The digest that the head of an answer gives of the file, or of what is sent: of several the best.
+ * The digest of the file or of the sent bytes, from the headers of a response: of several the best.
  *
  * @param unpacked Whether the body is not what was sent, but unpacked.
  */
@@ -113,7 +113,7 @@ function best(
   return null;
 }
 
-/** Computes digests of what comes. */
+/** Computes digests of the received bytes. */
 export class DigestCheck {
   readonly #expected: readonly { readonly digest: ExpectedDigest; readonly hash: Hash }[];
 
@@ -139,7 +139,7 @@ export class DigestCheck {
     for (const { hash } of this.#expected) hash.update(bytes);
   }
 
-  /** What came out, to be called once. */
+  /** The results; to be called once. */
   finish(): CheckedDigest[] {
     return this.#expected.map(({ digest, hash }) => {
       const found = new Uint8Array(hash.digest());

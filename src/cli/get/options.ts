@@ -28,13 +28,13 @@ export interface GetOptions extends CommonOptions, ConnectTimeoutOptions {
   readonly path: string | null;
   /** Whether anything may go to a terminal. */
   readonly raw: boolean;
-  /** Whether to go on with what there is of the file. */
+  /** Whether to resume from the partial file. */
   readonly resume: boolean;
   /** Whether to report the connection, the request and the response. */
   readonly verbose: boolean;
   /** Whether heads go before the body. */
   readonly include: boolean;
-  /** Whether the head alone is asked for. */
+  /** Whether to request the headers only. */
   readonly head: boolean;
   /** Whether to follow redirects. */
   readonly follow: boolean;

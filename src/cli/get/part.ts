@@ -24,7 +24,7 @@ export function versionOf({ headers, status }: AnswerHead, length: number | null
   return { etag, modified: isTime ? modified : null, length };
 }
 
-/** What there is of a file that was not fetched to its end; `null` if there is nothing. */
+/** The partial file of an earlier transfer; `null` if there is none. */
 export function unfinished(path: string): Part | null {
   const { partPath } = placeOf(path);
   if (partPath === null) return null;
@@ -50,7 +50,7 @@ function isNullOr(type: "string" | "number", value: unknown): boolean {
   return value === null || typeof value === type;
 }
 
-/** Notes which version a part is of; without a note a later transfer begins anew. */
+/** Records the version of a partial file; without it a later transfer starts from the beginning. */
 export function writeVersion(partPath: string, version: Version): void {
   try {
     writeFileSync(`${partPath}.json`, JSON.stringify(version));

@@ -30,7 +30,7 @@ export class PathWatch {
   #time = 0;
   #isSilent = false;
 
-  /** Takes what there is at a time, in milliseconds, and gives what there is to say about it. */
+  /** Takes the subflows at a time, in milliseconds, and returns the messages about changes. */
   update(all: readonly Subflow[], time: number): string[] {
     const subflows = connected(all);
     const said: string[] = [];

@@ -29,7 +29,7 @@ export class OutputSink implements Sink {
   readonly #raw: boolean;
   #isChecked: boolean;
 
-  /** @param anything Whether bytes that are no text may go to a terminal. */
+  /** @param anything Whether binary data may go to a terminal. */
   constructor(terminal: Terminal, anything: boolean) {
     this.#terminal = terminal;
     this.#raw = anything;
@@ -66,7 +66,7 @@ export class OutputSink implements Sink {
 
 /** What a file is opened for. */
 export interface FileOptions {
-  /** Where to go on in what there is, 0 to begin anew. */
+  /** Where to resume in the partial file; 0 to start from the beginning. */
   readonly offset: number;
   /** Which version of the file comes; `null` where that cannot be told. */
   readonly version: Version | null;
@@ -219,7 +219,7 @@ async function openFile(path: string, offset: number): Promise<Opened> {
   const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
   try {
     if (partPath === null) return { partPath, exists, handle: await open(path, "w") };
-    // A link in the place of the part is nobody's wish.
+    // A link instead of the partial file could lead anywhere.
     const flags = O_WRONLY | O_NOFOLLOW | (offset > 0 ? 0 : O_CREAT | O_TRUNC);
     return { partPath, exists, handle: await open(partPath, flags, 0o666) };
   } catch (error) {

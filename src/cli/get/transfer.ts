@@ -13,7 +13,7 @@ import type { GetOptions } from "./options.ts";
 import type { GetRequest } from "./request.ts";
 import { messageOf, requestFailure } from "./status.ts";
 
-/** Called as a request goes on. */
+/** Called in the course of a request. */
 export interface TransferEvents {
   /** A request goes out. */
   onRequest(request: GetRequest, url: URL): void;
@@ -25,7 +25,7 @@ export interface TransferEvents {
 export interface Answer {
   readonly url: URL;
   readonly response: Response;
-  /** What it comes by; `null` where the runtime's own connections stand in. */
+  /** The connection that carries it; `null` if the runtime's own connections are used. */
   readonly connection: MptcpClientConnection | null;
 }
 

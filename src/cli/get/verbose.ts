@@ -13,7 +13,7 @@ import { type CheckedDigest, hexOf } from "./digest.ts";
 import { type GetRequest, shownUrl } from "./request.ts";
 import type { Answer } from "./transfer.ts";
 
-/** The head of a request, as far as it is made here: the runtime adds to it. */
+/** The request line and headers, without those that the runtime adds. */
 export function requestLines({ method, headers, body }: GetRequest, url: URL): string[] {
   const length = body === null ? [] : [`content-length: ${body.byteLength}`];
   return [
@@ -25,7 +25,7 @@ export function requestLines({ method, headers, body }: GetRequest, url: URL): s
   ].map((line) => `> ${line}`.trimEnd());
 }
 
-/** The head of an answer, as the server wrote it. */
+/** The status line and headers of a response, as the server wrote them. */
 export function headLines({ status, statusText, headers }: Response): string[] {
   return [
     `HTTP/1.1 ${status} ${statusText}`.trimEnd(),

@@ -9,7 +9,7 @@ import { collectMetrics, type MetricsOptions } from "../../path_manager/mod.ts";
 import { MEDIA_TYPES } from "../../path_manager/metrics/text.ts";
 import type { ServerAddress } from "./options.ts";
 
-/** Serves the metrics of a machine, collected anew for each request. */
+/** Serves the metrics of a machine, which are collected for each request. */
 export function serveMetrics(
   address: ServerAddress,
   options: Omit<MetricsOptions, "format">,

@@ -66,7 +66,7 @@ export class ConnectionLog implements Disposable {
     this.#timer = setInterval(() => this.#look(), LOOK_INTERVAL);
   }
 
-  /** Says what came of it. To be called before the connection is closed. */
+  /** Reports the end of the connection. To be called before it is closed. */
   end({ sent, received }: Totals): void {
     if (this.#telling === "nothing") return;
     this.#look();

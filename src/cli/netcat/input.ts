@@ -9,7 +9,7 @@ import process from "node:process";
 /** A chunk, `null` at the end of the input, "released" for a reader that waits no longer. */
 export type Taken = Uint8Array | null | "released";
 
-/** A stream of chunks. What comes once a reader has been released is for the next one. */
+/** A stream of chunks. Chunks that arrive after a reader was released are for the next one. */
 export class Input {
   readonly #chunks: AsyncIterator<Uint8Array>;
   #reading: Promise<Uint8Array | null> | null = null;

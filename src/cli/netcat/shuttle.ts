@@ -108,7 +108,7 @@ export class Shuttle {
     if (failure !== null) throw failure.error;
   }
 
-  /** Has patience anew. */
+  /** Restarts the idle timer. */
   #touch(): void {
     const { idle } = this.#options;
     if (idle === undefined) return;

@@ -17,7 +17,7 @@ const COLUMNS = [
   { heading: "STATE" },
 ] as const;
 
-/** What there is, and what is missing. */
+/** The paths, and what is missing. */
 export function pathLines(
   { paths, limits, pathManager, problems }: ManagedPathsState,
   styles: Styles,

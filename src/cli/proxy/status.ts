@@ -1,5 +1,5 @@
 /**
- * The counters of `mptcp proxy` by HTTP: `curl --unix-socket PATH http://proxy/`.
+ * The counters of `mptcp proxy` over HTTP: `curl --unix-socket PATH http://proxy/`.
  *
  * @module
  */
@@ -58,7 +58,7 @@ async function listenOnPath(server: Server, path: string): Promise<void> {
   await removeStale(path);
   server.listen({ path });
   await once(server, "listening");
-  // It tells who the clients are: for the user that runs the proxy alone.
+  // It reveals the clients, so only the user that runs the proxy may read it.
   chmodSync(path, 0o600);
 }
 

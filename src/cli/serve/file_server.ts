@@ -12,9 +12,9 @@ import { OpenFile } from "./open_file.ts";
 
 /** What of a folder is served beside its files. */
 export interface ServeFolderOptions {
-  /** In the place of a folder its index.html. */
+  /** Instead of a folder its index.html. */
   readonly index?: boolean;
-  /** In the place of a folder a page that lists it. */
+  /** Instead of a folder a page that lists it. */
   readonly listing?: boolean;
 }
 
@@ -35,7 +35,7 @@ export async function serveFolder(
   if (entry === null || (!isFolder && pathname.endsWith("/"))) return notFound(request);
   if (!isFolder) return await serveFile(request, entry);
   if (!pathname.endsWith("/")) {
-    // Made anew: of "//host" a browser would make another server.
+    // Normalized, because a browser takes "//host" for another server.
     const location = `/${parts.map((part) => `${encodeURIComponent(part)}/`).join("")}${search}`;
     return refusal(request, STATUS_CODE.MovedPermanently, { location });
   }

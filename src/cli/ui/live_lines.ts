@@ -23,7 +23,7 @@ export class LiveLines {
     this.#screen = screen;
   }
 
-  /** Draws lines in the place of those before. What is too long is cut. */
+  /** Draws lines over the previous ones. Long lines are cut. */
   draw(lines: readonly string[]): void {
     this.#erase();
     this.#lines = lines.map((line) => line.slice(0, this.#screen.columns - 1));
@@ -39,7 +39,7 @@ export class LiveLines {
     if (lines.length > 0) this.draw(lines);
   }
 
-  /** Leaves the lines as they are: what comes next is printed below. */
+  /** Leaves the lines as they are: further output is printed below. */
   end(): void {
     this.#lines = [];
   }

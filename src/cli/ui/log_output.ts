@@ -7,7 +7,7 @@
 import { write } from "node:fs";
 import { setTimeout } from "node:timers";
 
-/** Characters that wait for a reader that is slow; what comes on top is left out. */
+/** Characters that wait for a slow reader; further lines are dropped. */
 const LIMIT = 1_000_000;
 /** Milliseconds between two attempts to write to a pipe that is full. */
 const FULL_INTERVAL = 20;

@@ -59,7 +59,7 @@ export class PathRates {
     this.#window = window;
   }
 
-  /** Adds what there is now, and gives every path that there was, in the order in which they came. */
+  /** Adds the current subflows, and returns all paths so far, in order of appearance. */
   sample(subflows: readonly Subflow[], time: number): PathRate[] {
     for (const known of this.#known.values()) known.isOpen = false;
     for (const subflow of connected(subflows)) this.#add(subflow, time);

@@ -132,7 +132,7 @@ export function openTerminal(): Terminal & Disposable {
   const { stdout, stderr } = process;
   let writes = 0;
   const gone = (error: Error & { code?: string }) => {
-    // A reader that has enough, as `head`, is no failure.
+    // A reader that stops early, such as `head`, is not an error.
     if (error.code === "EPIPE") process.exit(0);
     if (writes > 0) return;
     writeError(`Cannot write standard output: ${error.message}\n`);

@@ -5,7 +5,7 @@
  * can be several times slower than over the 100 alone. This policy therefore lets a transfer begin on
  * the preferred path, waits until its rate no longer grows, and then tries one further path after the
  * other: first by a few packets, which tell its rate; then, if that is worth it, for good, as long as
- * the whole does not get slower. What it learns about a path it remembers.
+ * the whole does not get slower. It remembers what it learns about a path.
  *
  * @module
  */
@@ -97,7 +97,7 @@ interface Test {
   last: number;
   /** For how long something came, without the time in which the sender had to wait for an answer. */
   active: number;
-  /** What came in that time. */
+  /** Bytes received in that time. */
   arrived: number;
   open: boolean;
   count: number;
@@ -324,7 +324,7 @@ export class AdaptivePolicy implements PathPolicy {
     return { changes: [{ path: path.path, backup: false, reason }], again: AT_ONCE };
   }
 
-  /** Promoted until something goes out by the path; then demoted, and it is seen how long that takes. */
+  /** Promoted until something is sent over the path; then demoted, to measure how long that takes. */
   #continueTest(sample: PolicySample): PolicyAnswer {
     const test = this.#test!;
     const path = sample.paths.find((path) => path.path === test.path);

@@ -69,7 +69,7 @@ export class EndpointKeeper {
     return this.#made;
   }
 
-  /** What the kernel has now. What was made and is no more there has been removed by somebody else. */
+  /** What the kernel has now. Missing ones that this made were removed by another program. */
   list(): Endpoint[] {
     const endpoints = listEndpoints(this.#kernel, this.#netns);
     for (const [address, { id }] of this.#made) {

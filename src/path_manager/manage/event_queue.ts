@@ -28,7 +28,7 @@ export class EventQueue<T> {
     return reader;
   }
 
-  /** Ends every reader, once it has read what there is. */
+  /** Ends every reader after it has read the queued events. */
   end(): void {
     this.#ended = true;
     for (const reader of [...this.#readers]) reader.end();

@@ -1,7 +1,7 @@
 /**
  * Follows the links, addresses and routes of a network namespace.
  *
- * What the kernel reports is only a hint that something has changed: the state itself is read anew, so
+ * What the kernel reports is only a hint that something has changed: the state itself is read again, so
  * that a lost or misread message leaves nothing stale.
  *
  * @module
@@ -74,7 +74,7 @@ export class NetworkWatch extends Source implements Disposable {
       throw error;
     }
     this.#reactor.begin(this);
-    // What came before the epoll watched makes no edge.
+    // Events before the epoll watched cause no edge.
     this.#reactor.again(this);
   }
 

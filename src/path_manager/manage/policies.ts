@@ -31,7 +31,7 @@ export class ActiveBackupPolicy implements PathPolicy {
     for (const path of paths) {
       const isBackup = this.beginsAsBackup(path);
       if (path.backup === isBackup) continue;
-      // What took over goes on until the preferred path has a subflow again.
+      // The other paths stay in use until the preferred path has a subflow again.
       if (isBackup && !working) continue;
       const reason = isBackup ? "the preferred path works" : "it is the preferred path";
       changes.push({ path: path.path, backup: isBackup, reason });

@@ -61,7 +61,7 @@ export class ReachProbe {
     return this.#states.get(path)?.reason ?? null;
   }
 
-  /** Forgets what is known of all other paths: one that comes back is tried anew. */
+  /** Forgets what is known of all other paths: one that comes back is tried again. */
   forgetAllBut(paths: readonly string[]): void {
     for (const [path, state] of this.#states) {
       if (paths.includes(path)) continue;

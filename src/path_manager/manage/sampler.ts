@@ -267,7 +267,7 @@ function judge(connection: Connection, at: number): void {
   const enough = BULK_RATE * (at - windowBegan);
   const sends = windowAcked >= enough && 2 * queued >= looks;
   const receives = windowReceived >= enough && 200 * windowAcked <= windowReceived;
-  // The first window may hold what came before this began to look.
+  // The first window may contain data from before the first sample.
   connection.bulk = sends || receives;
   connection.idleWindows = connection.bulk ? 0 : connection.idleWindows + 1;
   connection.windowBegan = at;

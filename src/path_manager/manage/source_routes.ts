@@ -64,7 +64,7 @@ export class SourceRoutes {
   }
 
   /**
-   * Says of each candidate whether what comes from it would leave by another interface; or mends it.
+   * Reports for each candidate whether its packets would leave via another interface; or fixes it.
    * Subflows of a client are bound to their interface and need no such routes.
    */
   complete(

@@ -32,7 +32,7 @@ function color(index) {
   return colors[index % 6];
 }
 function write(element, text) {
-  // Even the same text would be laid out anew.
+  // Even the same text would cause a new layout.
   if (element.textContent !== String(text)) element.textContent = text;
 }
 

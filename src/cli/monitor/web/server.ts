@@ -27,7 +27,7 @@ export interface DemoControls {
   press(path: number, action: string): Promise<void>;
 }
 
-/** The buttons of each path, and what there is to say. */
+/** The buttons of each path, and a message. */
 export interface DemoState {
   readonly gap: string;
   readonly paths: readonly {
@@ -66,7 +66,7 @@ export function isLoopback(hostname: string): boolean {
 }
 
 /**
- * Serves the live page. Elsewhere than on loopback it asks for a token, which is in `url`.
+ * Serves the live page. Except on loopback it requires a token, which is in `url`.
  *
  * @throws {MptcpError} what `listenMptcp` throws.
  */

@@ -55,7 +55,7 @@ export interface MachineState {
   };
   /** The busiest. */
   readonly connections: readonly ConnectionState[];
-  /** How many there are beside them. */
+  /** How many others there are. */
   readonly more: number;
   /** Connections that became TCP since the machine, or the namespace, began. */
   readonly fallbacks: readonly { readonly reason: string; readonly count: number }[];
