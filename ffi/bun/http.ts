@@ -140,7 +140,7 @@ function upgradeWebSocket(request: Request, server: object, protocol: string): W
 function nodeServerMissing(): string | null {
   const [major, minor] = bun().version.split(".").map(Number) as [number, number];
   if (major > 1 || minor >= 4) return null;
-  return "the node:http of this version of Bun cannot be given connections (1.4 can)";
+  return "the node:http of this version of Bun cannot serve existing connections (1.4 or later can)";
 }
 
 function nodeServer(

@@ -145,7 +145,7 @@ function upgradeWebSocket(
 function nodeServerMissing(): string | null {
   // The version that made node:http a node:net is the one in which sockets take descriptors.
   if (new Server() instanceof NetServer) return null;
-  return "the node:http of this version of Deno cannot be given connections (2.8 can)";
+  return "the node:http of this version of Deno cannot serve existing connections (2.8 or later can)";
 }
 
 function nodeServer(

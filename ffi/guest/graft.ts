@@ -85,7 +85,7 @@ class Graft {
     }
     if (found.length === 1) return found[0]!;
     throw new GraftError(
-      `${found.length} descriptors listen on ${hostname} port ${port}, where the runtime's one is to be`,
+      `${found.length} descriptors listen on ${hostname} port ${port}, where only the runtime's should`,
     );
   }
 

@@ -17,7 +17,7 @@ import type {
 import { createNodeServer } from "../node_server.ts";
 
 function serveDenied(): string | null {
-  return "Node.js has no server that takes a Request";
+  return "Node.js has no HTTP server with Request and Response";
 }
 
 function serve(): RuntimeServer {

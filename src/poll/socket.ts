@@ -112,14 +112,14 @@ export function inNetns<T>(netns: string | undefined, action: () => T): T {
   const context = { operation: `network namespace "${netns}"` };
   const there = check("open", libc().open(path, O_RDONLY | O_CLOEXEC), {
     ...context,
-    advice: "`ip netns list` shows the names there are",
+    advice: "`ip netns list` lists the names",
   });
   try {
     const here = check("open", libc().open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
     try {
       check("setns", libc().setns(there, CLONE_NEWNET), {
         ...context,
-        advice: "Entering a network namespace needs CAP_SYS_ADMIN, and the path of one",
+        advice: "Entering a network namespace needs CAP_SYS_ADMIN and a path to a namespace",
       });
       try {
         return action();

@@ -160,7 +160,7 @@ class Proxy implements MptcpProxy {
     let cut = 0;
     await within(timeout, this.finished, () => {
       cut = this.#sessions.size;
-      this.#stopAll(`The proxy was shut down, and ${timeout} ms were over`);
+      this.#stopAll(`The proxy was shut down, and the timeout of ${timeout} ms expired`);
     });
     return cut;
   }

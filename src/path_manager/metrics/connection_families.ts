@@ -40,14 +40,14 @@ export function perConnectionFamilies(
     family(
       "retransmitted_bytes",
       "counter",
-      "Bytes sent again by a connection.",
+      "Bytes retransmitted by a connection.",
       (one) => one.bytesRetrans,
     ),
     family("subflows", "gauge", "Subflows of a connection.", (one) => one.subflows),
     {
       name: "mptcp_connections_not_shown",
       type: "gauge",
-      help: "Connections beyond the limit of those shown one by one.",
+      help: "Connections without series of their own, because of the limit.",
       samples: [{ labels: {}, value: connections.length - chosen.length }],
     },
   ];
