@@ -260,7 +260,7 @@ test("without capabilities the doctor says once what it could not see, and is as
   assertEquals([healthy.status, healthy.stderr], [0, ""], healthy.stdout);
   assertEquals(healthy.stdout.match(/CAP_NET_ADMIN/g)?.length, 1, healthy.stdout);
   assertStringIncludes(healthy.stdout, "2 subflows");
-  assertStringIncludes(healthy.stdout, "the addresses that the server announces");
+  assertStringIncludes(healthy.stdout, "the addresses announced by the server");
   await lab.server.addRules(into(`${has("join")} drop`));
   const { cause, unseen } = JSON.parse((await examine(powerless!, "--json")).stdout);
   assertEquals([cause, unseen.length, unseen[0].capability], ["join-dropped", 1, "CAP_NET_ADMIN"]);

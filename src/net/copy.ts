@@ -43,8 +43,8 @@ export interface CopyOptions {
   /** Of the reads before, where there were some. */
   readonly blockSize?: BlockSize;
   /**
-   * Called when bytes have been read, into the beginning of `buf`. What it throws fails the copy, as if
-   * the source had.
+   * Called when bytes have been read into the beginning of `buf`. An exception fails the copy, as an
+   * error of the source does.
    */
   onRead?(count: number, buf: Uint8Array): void;
   /** Called when bytes have been written. */

@@ -1,5 +1,5 @@
 /**
- * Listening sockets that are there already, as addresses of a command.
+ * Sockets that are already listening, as addresses of a command.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { show } from "../../show.ts";
 import { type Arguments, UsageError } from "./arguments.ts";
 import { readListenMode } from "./modes.ts";
 
-/** What begins an address that is a descriptor. */
+/** The prefix of an address that is a descriptor. */
 const PREFIX = "fd@";
 
 /** The paragraph of the help on such addresses. */
@@ -19,7 +19,7 @@ export const DESCRIPTOR_DETAILS =
 named "web" that a service manager such as systemd passed to this process, and fd@ all of them.`;
 
 /**
- * The listening sockets that an address as "fd@3", "fd@web" or "fd@" stands for, as options for
+ * The listening sockets for an address such as "fd@3", "fd@web" or "fd@", as options for
  * `listenMptcp`; `null` for any other address.
  */
 export function readDescriptors(text: string, args: Arguments): ListenMptcpOptions[] | null {

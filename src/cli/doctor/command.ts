@@ -26,17 +26,17 @@ export const doctor: Command = {
   summary: "Find out why connections to a server are TCP, or have one path",
   operands: "[HOST[:PORT]]",
   count: { min: 0, max: 1 },
-  details: `Connects to the server over TCP and over MPTCP, exchanges a little data, waits for a
-second path, and names the cause where one of these fails, with the evidence and what to do.
+  details: `Connects to the server over TCP and over MPTCP, exchanges a little data, and waits for a
+second path. If one of these fails, it prints the cause, the evidence and what to do.
 
-Many causes can only be told apart with the other end's help. Run mptcp doctor --listen there, and
-mptcp doctor HOST here: it tells which packets arrived. The default port is ${DOCTOR_PORT}. A server of
-another kind is sent the request "HEAD /", unless --no-data is given.
+Many causes can only be told apart from both ends. Run mptcp doctor --listen on the server and
+mptcp doctor HOST on the client: the server then reports which packets arrived. The default port is
+${DOCTOR_PORT}. A server that does not run mptcp doctor is sent the request "HEAD /", unless --no-data is given.
 
-The kernel counts for the whole machine: on a busy one, other connections can blur the picture. It
-needs no privilege. Without CAP_NET_ADMIN it does not see which addresses the server announces, and
-says so. --json gives {"cause", "summary", "evidence", "advice", "protocol", "subflows", "unseen",
-"facts"}; "cause" is null where nothing is wrong. --pcap needs CAP_NET_RAW.`,
+The kernel's counters are for the whole machine, so other connections on a busy machine can distort
+the result. No privilege is needed. Without CAP_NET_ADMIN, the addresses that the server announces
+are not visible, and the output says so. --json prints {"cause", "summary", "evidence", "advice",
+"protocol", "subflows", "unseen", "facts"}; "cause" is null if nothing is wrong. --pcap needs CAP_NET_RAW.`,
   options: [
     { name: "listen", summary: "Run the server side at [ADDRESS] until stopped by a signal" },
     { name: "wait", value: "SECONDS", summary: "How long to wait for a second path (default 3)" },

@@ -150,7 +150,7 @@ function ofJoins(
     `plain TCP ${local === null ? "" : `from ${local} `}to ${remote}: ${outcome}`
   );
   if (probes.length === 0 && unseen.length > 0) {
-    paths.push("the second path was not tried with plain TCP: its address is not known here");
+    paths.push("the second path was not tested with plain TCP, because its address is not known");
   }
   const isReachable = probes.some(({ outcome }) => outcome === "ok");
   const isSilent = connection!.waiting > 0;

@@ -181,7 +181,7 @@ class Examination {
     }
   }
 
-  /** Addresses that the server announces. */
+  /** Addresses announced by the server. */
   #collectAnnounced(): Disposable {
     try {
       const paths = new MptcpPathManager(this.#options.netns);
@@ -200,7 +200,7 @@ class Examination {
       };
     } catch (error) {
       if (error instanceof MptcpError && error.code === "EPERM") {
-        const what = "the addresses that the server announces (ADD_ADDR)";
+        const what = "the addresses announced by the server (ADD_ADDR)";
         this.#unseen.push({ capability: "CAP_NET_ADMIN", what });
       }
       return { [Symbol.dispose]() {} };

@@ -32,7 +32,10 @@ export function reportLines(
       `${protocol.toUpperCase()} to ${place}${paths}, connected in ${milliseconds} ms`,
     ]);
   }
-  pairs.push(["Server", peer === null ? "does not run mptcp doctor: the diagnosis is limited" : "runs mptcp doctor"]);
+  pairs.push([
+    "Server",
+    peer === null ? "does not run mptcp doctor: the diagnosis is limited" : "runs mptcp doctor",
+  ]);
   for (const { capability, what } of unseen) {
     pairs.push(["Not seen", `${what}, because ${capability} is missing`]);
   }
