@@ -18,11 +18,11 @@ import { VERSION } from "./version.ts";
 
 /**
  * Runs the program as from a command line. It prints on the standard streams of this process, and
- * takes SIGINT and SIGTERM while it runs.
+ * handles SIGINT and SIGTERM while it runs.
  *
- * @param args What follows the program's name, as `["check", "--json"]`.
- * @returns The exit status: 0 when all went well, 1 when something failed, 2 for a command line that
- * makes no sense, 130 and 143 when SIGINT or SIGTERM ended it; commands add their own.
+ * @param args The arguments without the program's name, such as `["check", "--json"]`.
+ * @returns The exit status: 0 on success, 1 on an error, 2 for an invalid command line, 130 or 143 if
+ * SIGINT or SIGTERM stopped it. Commands have further statuses.
  *
  * @example
  * ```ts

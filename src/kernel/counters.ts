@@ -9,8 +9,8 @@ import { readProc } from "./procfs.ts";
 
 /**
  * The counters since the network namespace was made, under their names in /proc/net/netstat
- * (`nstat` shows them with `MPTcpExt` before). A counter that this kernel lacks is `undefined`; one
- * that this module does not know is there all the same.
+ * (`nstat` shows them with the prefix `MPTcpExt`). A counter that this kernel lacks is `undefined`.
+ * Counters that this module does not know are included.
  */
 export interface MptcpCounters {
   /** By name. */

@@ -86,7 +86,7 @@ export type TcpState =
   | "CLOSING"
   | "NEW_SYN_RECV";
 
-/** `tcpi_ca_state`: what congestion control is doing, by its kernel name. */
+/** `tcpi_ca_state`: the state of congestion control, by its kernel name. */
 export type TcpCaState = "Open" | "Disorder" | "CWR" | "Recovery" | "Loss";
 
 /** The bits of `tcpi_options`. */
@@ -107,9 +107,9 @@ export interface TcpOptions {
 
 /** `struct tcp_info` of one TCP connection or one subflow. */
 export interface TcpInfo {
-  /** The state of the connection, as "ESTABLISHED". */
+  /** The state of the connection, such as "ESTABLISHED". */
   readonly state?: TcpState | undefined;
-  /** What congestion control is doing, as "Open". */
+  /** The state of congestion control, such as "Open". */
   readonly caState?: TcpCaState | undefined;
   /** Retransmissions of the oldest unacknowledged segment so far. */
   readonly retransmits?: number | undefined;

@@ -1,5 +1,5 @@
 /**
- * TLS by `node:tls` over MPTCP.
+ * `node:tls` over MPTCP.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { createConnection } from "./connect.ts";
 import type { MptcpSocket } from "./socket.ts";
 import type { CreateConnectionOptions, MptcpSocketMode } from "./types.ts";
 
-/** What {@linkcode connectTls} takes: the options of `tls.connect`, and those of this module. */
+/** Options of {@linkcode connectTls}: those of `tls.connect` and of this module. */
 export type ConnectTlsOptions =
   & Omit<ConnectionOptions, "port" | "socket" | "path">
   & MptcpSocketMode
@@ -21,9 +21,9 @@ export type ConnectTlsOptions =
     port: number | string;
   };
 
-/** A `TLSSocket` that can say what it runs over. */
+/** A `TLSSocket` that reports the protocol and paths of its connection. */
 export type MptcpTlsSocket = TLSSocket & {
-  /** What the connection below speaks now; `"unknown"` before there is one. */
+  /** The protocol of the connection now; `"unknown"` before it is connected. */
   readonly protocol: Protocol | "unknown";
   /** Why it is TCP; `null` while it is MPTCP. */
   readonly fallback: Fallback | null;
@@ -34,7 +34,7 @@ export type MptcpTlsSocket = TLSSocket & {
 };
 
 /**
- * Connects by TLS over MPTCP, as `tls.connect` does.
+ * Connects with TLS over MPTCP, like `tls.connect`.
  *
  * @param options Where to connect to, and how; `host` is the server name unless `servername` is given.
  * @param onSecureConnect Called when the handshake is done.

@@ -268,7 +268,7 @@ export interface ProblemEvent {
   readonly type: "problem";
   /** What failed, and what to do about it. */
   readonly message: string;
-  /** The name of the errno, as "EPERM". */
+  /** The name of the errno, such as "EPERM". */
   readonly code: string | undefined;
 }
 
