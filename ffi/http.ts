@@ -42,7 +42,7 @@ export interface RuntimeServerOptions {
 export interface RuntimeServer {
   /** `Deno.HttpServer` or `Bun.Server`. */
   readonly object: object;
-  /** Where it listens. */
+  /** The address it listens on. */
   readonly hostname: string;
   readonly port: number;
   /** Resolves when it has ended: to what it broke down by, or to `null`. Never rejects. */
@@ -55,10 +55,10 @@ export interface RuntimeServer {
   unref(): void;
 }
 
-/** A connection that is becoming a WebSocket. */
+/** The result of `upgradeWebSocket`. */
 export interface WebSocketUpgrade {
   readonly socket: WebSocket;
-  /** What the handler has to return. */
+  /** The response that the handler must return. */
   readonly response: Response;
 }
 

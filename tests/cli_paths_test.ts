@@ -70,7 +70,7 @@ test("paths up --web and --metrics show the decisions", { skip: noPaths }, async
     events += new TextDecoder().decode((await reader.read()).value);
   }
   await reader.cancel();
-  assertStringIncludes(events, "path2 10.77.2.1 add: it has an address and a route out");
+  assertStringIncludes(events, "path2 10.77.2.1 add: it has an address and a route");
   assertEquals(await up.kill("SIGTERM"), 0);
   assertEquals(setup.clientPaths.endpoints(), []);
 });

@@ -34,7 +34,7 @@ test("connect --policy keeps the paths while it runs, says so with -v, and remov
   await until("a second subflow", () => conn.subflows().length === 2, () => conn.subflows());
   const second = () => clientPaths.endpoints().find(({ address }) => address === CLIENT.v4[1]);
   assertEquals([second()?.subflow, second()?.backup], [true, true]);
-  assertStringIncludes(client.stderr, "path2 10.77.2.1 add: it has an address and a route out");
+  assertStringIncludes(client.stderr, "path2 10.77.2.1 add: it has an address and a route");
   conn.close();
   assertEquals(await client.status(), 0);
   assertEquals(clientPaths.endpoints(), []);
@@ -82,7 +82,7 @@ test("without CAP_NET_ADMIN --policy of every command is an error that names it 
 test("--paths without --policy, and a policy that there is not, are mistakes of the user", async () => {
   for (
     const [args, message] of [
-      [["--paths", "eth*"], "--paths is for --policy"],
+      [["--paths", "eth*"], "--paths can only be used with --policy"],
       [["--policy", "fast"], "adaptive"],
     ] as const
   ) {

@@ -123,7 +123,7 @@ test("detach is refused and harms nothing", async () => {
   using listener = listen({ hostname: "127.0.0.1" });
   using pair = await connected();
   for (const object of [listener, pair.client]) {
-    const error = assertThrows(() => object.detach(), MptcpError, "gives no descriptor away");
+    const error = assertThrows(() => object.detach(), MptcpError, "cannot detach its descriptor");
     assertEquals([error.name, error.code], ["NotSupported", "ERR_UNSUPPORTED"]);
   }
   await pair.client.write(bytesOf("x"));
@@ -167,13 +167,13 @@ for (const [name, options] of REFUSED) {
 test("what Deno's TCP does not have is refused by name", {
   only: { runtime: "deno", reason: "Bun's has it" },
 }, async () => {
-  assertThrows(() => listen({ reusePort: true }), MptcpError, "no reusePort");
-  assertThrows(() => listen({ hostname: "::", ipv6Only: true }), MptcpError, "no ipv6Only");
+  assertThrows(() => listen({ reusePort: true }), MptcpError, "not support reusePort");
+  assertThrows(() => listen({ hostname: "::", ipv6Only: true }), MptcpError, "not support ipv6Only");
   assertThrows(() => listen("tcp4@localhost:0"), MptcpError, "give an IP address");
   const refused = [{ localAddress: "127.0.0.1" }, { localPort: 0 }];
   for (const options of refused) {
     const [name] = Object.keys(options);
-    await assertRejects(() => connect({ port: 1, ...options }), MptcpError, `no ${name}`);
+    await assertRejects(() => connect({ port: 1, ...options }), MptcpError, `not support ${name}`);
   }
   await assertRejects(() => connect("tcp4@localhost:1"), MptcpError, "give an IP address");
 });

@@ -313,7 +313,7 @@ export class Relay {
     return this.#log.isIdle && !this.#hasEnded;
   }
 
-  /** Puts another connection in the place of the one that the server has ended. */
+  /** Replaces the connection that the server has ended. */
   #replace(): void {
     const { conn, onClose } = this.#remote;
     onClose(false);

@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 
-/** A longer head is none of `fetch`. */
+/** `fetch` sends no longer heads. */
 const MAX_HEAD = 64 * 1024;
 
 /** Bytes that are searched at a time for the end of a head or a line. */

@@ -22,7 +22,7 @@ export class Dialer {
     this.#socket = socket;
   }
 
-  /** The addresses that were tried, as "127.0.0.1:80". */
+  /** The addresses that were tried, such as "127.0.0.1:80". */
   get attempted(): string[] {
     return this.#attempted;
   }

@@ -49,7 +49,7 @@ export interface ListedSubflow {
 
 /** A connection and its subflows. */
 export interface ListedConnection {
-  /** Names the connection, as in events. */
+  /** Identifies the connection, as in events. */
   readonly token: number;
   /** Empty where the kernel does not say: before Linux 6.15 it takes CAP_NET_ADMIN. */
   readonly subflows: readonly ListedSubflow[];

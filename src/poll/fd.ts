@@ -154,7 +154,7 @@ export class Stream extends Source {
     return this.#recv(buf, buf.byteLength);
   }
 
-  /** Looks at what there is, and leaves it: 1 if there are bytes, 0 at the end of the stream, or `-errno`. */
+  /** Peeks, without reading: 1 if data is available, 0 at the end of the stream, or `-errno`. */
   tryPeek(): number {
     if (this.#hasEnded) return 0;
     let result;

@@ -1,5 +1,5 @@
 /**
- * `--policy`: the paths of this machine are looked after while a command runs.
+ * `--policy`: maintains the paths of this machine while a command runs.
  *
  * @module
  */
@@ -26,13 +26,13 @@ const POLICY_OPTIONS: readonly Option[] = [
     name: "policy",
     value: "NAME",
     choices: POLICIES,
-    summary: "Meanwhile keep the paths in order, as paths up does. Needs CAP_NET_ADMIN",
+    summary: "Maintain the paths while the command runs, like paths up. Needs CAP_NET_ADMIN",
   },
   {
     name: "paths",
     value: "PATTERN",
     many: true,
-    summary: "With --policy: use only these interfaces, addresses or networks",
+    summary: "With --policy: use only matching interfaces, addresses or networks",
   },
 ];
 
@@ -63,7 +63,7 @@ export function withPolicy(
   };
 }
 
-/** Gets what there is to print. */
+/** Receives the lines to print. */
 interface Listener {
   decision(text: string): void;
   problem(text: string): void;
@@ -73,7 +73,7 @@ function keepPaths(args: Arguments, side: Side, listener: Listener): Disposable 
   const policy = args.text("policy") as PolicyName | undefined;
   const include = args.texts("paths");
   if (policy === undefined) {
-    if (include.length > 0) throw new UsageError("--paths is for --policy");
+    if (include.length > 0) throw new UsageError("--paths can only be used with --policy");
     return { [Symbol.dispose]() {} };
   }
   const netns = netnsOptions(args.text("netns"));
@@ -82,7 +82,7 @@ function keepPaths(args: Arguments, side: Side, listener: Listener): Disposable 
   const { paths, problems } = managed.state();
   for (const text of problems) listener.problem(text);
   if (!paths.some(({ state }) => state === "ready")) {
-    listener.problem(`--policy ${policy} has no path to decide about: "mptcp paths" says why`);
+    listener.problem(`--policy ${policy}: no path is ready. Run "mptcp paths" to see why`);
   }
   for (const decision of managed.decisions()) listener.decision(decisionLine(decision));
   void tell(managed, listener);
@@ -105,13 +105,13 @@ function checkCapability(policy: PolicyName, netns: { netns?: string }): void {
     if (!(error instanceof MptcpError) || error.code !== "EPERM") throw error;
     throw new MptcpError(
       `--policy ${policy} needs CAP_NET_ADMIN to change paths (EPERM). Run the command as root, ` +
-        'leave --policy out, or have "mptcp paths up" run as a service',
+        'leave --policy out, or run "mptcp paths up" as a service',
       { code: "EPERM", cause: error },
     );
   }
 }
 
-/** Begins to keep paths. What the command line says wrongly is a mistake of the user. */
+/** Starts the path management. Invalid options are reported as usage errors. */
 export function openPaths(options: ManagePathsOptions): ManagedPaths {
   try {
     return managePaths(options);

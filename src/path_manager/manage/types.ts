@@ -236,7 +236,7 @@ export interface PathDecision {
 
 /** How many decisions of a kind there were. */
 export interface PathDecisionCount {
-  /** Who decided: the name of the policy, or "network". */
+  /** The name of the policy that decided, or "network". */
   readonly by: string;
   /** The name of the interface; empty for all beyond the first few hundred kinds. */
   readonly device: string;
