@@ -168,7 +168,11 @@ test("what Deno's TCP does not have is refused by name", {
   only: { runtime: "deno", reason: "Bun's has it" },
 }, async () => {
   assertThrows(() => listen({ reusePort: true }), MptcpError, "not support reusePort");
-  assertThrows(() => listen({ hostname: "::", ipv6Only: true }), MptcpError, "not support ipv6Only");
+  assertThrows(
+    () => listen({ hostname: "::", ipv6Only: true }),
+    MptcpError,
+    "not support ipv6Only",
+  );
   assertThrows(() => listen("tcp4@localhost:0"), MptcpError, "give an IP address");
   const refused = [{ localAddress: "127.0.0.1" }, { localPort: 0 }];
   for (const options of refused) {
