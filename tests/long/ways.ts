@@ -156,7 +156,7 @@ export const WAYS: Readonly<Record<string, Way>> = {
       }
     },
   },
-  "closes without a word": {
+  "closes silently": {
     weight: 5,
     async run(call) {
       (await connect(call)).close();
