@@ -4,6 +4,8 @@
  * @module
  */
 
+import process from "node:process";
+
 /**
  * Opens sockets by the protocols in argv[1], puts them at 3 and above, sets the variables of argv[2] and
  * executes the command in the same process. With `PORTS=yes` among the variables it prints the ports
@@ -42,4 +44,26 @@ export function activated(
   command: readonly string[],
 ): string[] {
   return ["python3", "-c", ACTIVATOR, protocols.join(), variables, ...command];
+}
+
+const NAMES = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+
+/**
+ * Runs something in this process with variables as "LISTEN_FDS=1 LISTEN_PID=PID". The descriptors from 3
+ * on are whatever they are here.
+ */
+export function withVariables(variables: string, body: () => void): void {
+  const before = NAMES.map((name) => process.env[name]);
+  const given = new Map(variables.split(" ").map((pair) => pair.split("=") as [string, string]));
+  try {
+    for (const name of NAMES) set(name, given.get(name)?.replace("PID", String(process.pid)));
+    body();
+  } finally {
+    NAMES.forEach((name, i) => set(name, before[i]));
+  }
+}
+
+function set(name: string, value: string | undefined): void {
+  if (value === undefined) delete process.env[name];
+  else process.env[name] = value;
 }

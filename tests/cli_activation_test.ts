@@ -1,13 +1,12 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { writeFileSync } from "node:fs";
-import process from "node:process";
 import { IPPROTO_MPTCP, IPPROTO_TCP } from "../ffi/linux/abi.ts";
 import { unsupportedPlatform } from "../ffi/runtime.ts";
 import { connectMptcp, listenMptcp, mptcpSupport } from "../mod.ts";
 import { Arguments, UsageError } from "../src/cli/args/arguments.ts";
 import { readDescriptors } from "../src/cli/args/descriptors.ts";
 import { readListenOptions } from "../src/cli/netcat/options.ts";
-import { activated } from "./activator.ts";
+import { activated, withVariables } from "./activator.ts";
 import { mptcpCommand } from "./cli.ts";
 import { test } from "./harness.ts";
 import { LineProcess, missingProgram } from "./processes.ts";
@@ -89,23 +88,11 @@ const REFUSED: readonly (readonly [variables: string, address: string, message: 
 test("an address that is a socket which was not handed over is an error that says why", {
   skip: unsupportedPlatform(),
 }, () => {
-  const names = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
-  const before = names.map((name) => process.env[name]);
-  const set = (name: string, value: string | undefined) => {
-    if (value === undefined) delete process.env[name];
-    else process.env[name] = value;
-  };
-  try {
-    for (const [variables, address, message] of REFUSED) {
-      const given = new Map(
-        variables.split(" ").map((pair) => pair.split("=") as [string, string]),
-      );
-      for (const name of names) set(name, given.get(name)?.replace("PID", String(process.pid)));
+  for (const [variables, address, message] of REFUSED) {
+    withVariables(variables, () => {
       const error = assertThrows(() => readDescriptors(address, new Arguments([], {})), Error);
       assertMatch(error.message, message);
-    }
-  } finally {
-    names.forEach((name, i) => set(name, before[i]));
+    });
   }
 });
 

@@ -39,7 +39,7 @@ const LABELS: Readonly<Record<Runtime, string>> = {
   node: "Node.js",
 };
 
-/** Sockets, path manager, proxy, HTTP by `node:http`, and the npm world. It takes four minutes. */
+/** Sockets, path manager, proxy, HTTP by `node:http`, and the npm world. It takes five minutes. */
 const NODE_TESTS = [
   ...["connect", "conn", "contract", "detach", "faults", "loop_waker", "orphans", "streams"],
   ...["address", "info", "netns", "socket_options", "subflows", "support", "truth"],
