@@ -6,6 +6,8 @@
 
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
+// A Node.js that is too old says so at import, as everywhere, and not at the first command.
+import "../../mod.ts";
 import { UsageError } from "./args/arguments.ts";
 import type { Command } from "./args/command.ts";
 import { loadProgram, PROGRAM } from "./commands.ts";
