@@ -24,7 +24,10 @@ export interface TcpAddr {
 export interface TcpConn {
   readonly localAddr: TcpAddr;
   readonly remoteAddr: TcpAddr;
-  /** At least one byte, or `null` at the end of the stream. */
+  /**
+   * At least one byte, or `null` at the end of the stream. A view that loses memory meanwhile is a
+   * {@linkcode ChangedBufferError} where the runtime does not keep that memory.
+   */
   read(buf: Uint8Array): Promise<number | null>;
   /** At least one byte, waiting for room. */
   write(buf: Uint8Array): Promise<number>;
@@ -123,6 +126,9 @@ function fieldsOf(error: Error): { message: string; code?: string; errno?: numbe
     ...(typeof errno === "number" && { errno }),
   };
 }
+
+/** A view had less memory when its turn came than when its operation began. Nothing was read or written. */
+export class ChangedBufferError extends Error {}
 
 /** An error of a twin's own, as Deno words it. */
 export function stateError(name: string, code: string, message: string): Error {

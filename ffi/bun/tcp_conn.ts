@@ -6,12 +6,24 @@
  */
 
 import type { Socket } from "node:net";
-import { stateError, type TcpAddr, type TcpConn, type Waiter } from "../tcp.ts";
+import { ChangedBufferError, stateError, type TcpAddr, type TcpConn, type Waiter } from "../tcp.ts";
 
 /** A read that waits. */
 interface Read extends Waiter<number | null> {
   readonly buf: Uint8Array;
+  /** That of `buf` when the read began. */
+  readonly length: number;
 }
+
+/** A write or a half-close that waits for its turn, or for the socket. */
+interface Write extends Waiter<number> {
+  /** `null` for a half-close. */
+  readonly buf: Uint8Array | null;
+  readonly length: number;
+}
+
+/** Bytes that one write takes: they are copied, so that nothing changes them on their way. */
+const MAX_WRITE = 256 * 1024;
 
 /** A connected `net.Socket` that reads into the caller's buffer. */
 export class Conn implements TcpConn {
@@ -19,7 +31,7 @@ export class Conn implements TcpConn {
   readonly remoteAddr: TcpAddr;
   readonly #socket: Socket;
   readonly #reads: Read[] = [];
-  readonly #writes = new Set<Waiter<number>>();
+  readonly #writes: Write[] = [];
   /** An error of the connection that nobody was told yet. */
   #failure: Error | null = null;
   #ended = false;
@@ -40,7 +52,7 @@ export class Conn implements TcpConn {
 
   read(buf: Uint8Array): Promise<number | null> {
     return new Promise((resolve, reject) => {
-      this.#reads.push({ buf, resolve, reject });
+      this.#reads.push({ buf, length: buf.byteLength, resolve, reject });
       // Bytes are left to the kernel until somebody reads for the first time.
       if (this.#socket.listenerCount("readable") === 0) this.#socket.on("readable", this.#serve);
       this.#serve();
@@ -51,19 +63,19 @@ export class Conn implements TcpConn {
     const failure = this.#takeFailure();
     if (failure !== null) return Promise.reject(failure);
     if (!this.#writable || this.#socket.destroyed) return Promise.reject(brokenPipeError());
-    return this.#wait((done) => this.#socket.write(buf, done), buf.byteLength);
+    return this.#wait(buf);
   }
 
   async closeWrite(): Promise<void> {
     if (!this.#writable || this.#socket.destroyed) return;
     this.#writable = false;
-    await this.#wait((done) => this.#socket.end(done), 0);
+    await this.#wait(null);
   }
 
   close(): void {
     const waiters = [...this.#reads, ...this.#writes];
     this.#reads.length = 0;
-    this.#writes.clear();
+    this.#writes.length = 0;
     for (const { reject } of waiters) {
       reject(stateError("Interrupted", "EINTR", "operation canceled"));
     }
@@ -98,9 +110,11 @@ export class Conn implements TcpConn {
   /** Serves the reads that wait: bytes first, then an error, then the end. */
   readonly #serve = (): void => {
     while (this.#reads.length > 0) {
-      const { buf, resolve, reject } = this.#reads[0]!;
-      const count = Math.min(buf.byteLength, this.#socket.readableLength);
-      if (count > 0) {
+      const { buf, length, resolve, reject } = this.#reads[0]!;
+      const count = Math.min(length, this.#socket.readableLength);
+      if (buf.byteLength < length) {
+        reject(new ChangedBufferError());
+      } else if (count > 0) {
         buf.set(this.#socket.read(count) as Uint8Array);
         resolve(count);
       } else if (this.#failure !== null) {
@@ -117,18 +131,34 @@ export class Conn implements TcpConn {
     this.#follow();
   };
 
-  #wait(start: (done: (error?: Error | null) => void) => void, result: number): Promise<number> {
+  #wait(buf: Uint8Array | null): Promise<number> {
     return new Promise((resolve, reject) => {
-      const waiter = { resolve, reject };
-      this.#writes.add(waiter);
+      const length = Math.min(buf?.byteLength ?? 0, MAX_WRITE);
+      this.#writes.push({ buf, length, resolve, reject });
       this.#follow();
-      start((error) => {
-        if (!this.#writes.delete(waiter)) return;
-        this.#follow();
-        if (error) reject(this.#takeFailure() ?? brokenPipeError());
-        else resolve(result);
-      });
+      if (this.#writes.length === 1) this.#begin();
     });
+  }
+
+  /** Begins the first of the writes. */
+  #begin(): void {
+    const write = this.#writes[0];
+    if (write === undefined) return;
+    const { buf, length } = write;
+    const onDone = (error?: Error | null) => this.#finish(write, error ?? null);
+    if (buf === null) this.#socket.end(onDone);
+    else if (buf.byteLength < length) this.#finish(write, new ChangedBufferError());
+    else this.#socket.write(buf.slice(0, length), onDone);
+  }
+
+  #finish(write: Write, error: Error | null): void {
+    if (this.#writes[0] !== write) return;
+    this.#writes.shift();
+    if (error === null) write.resolve(write.length);
+    else if (error instanceof ChangedBufferError) write.reject(error);
+    else write.reject(this.#takeFailure() ?? brokenPipeError());
+    this.#begin();
+    this.#follow();
   }
 
   readonly #onError = (error: Error): void => {
@@ -148,7 +178,7 @@ export class Conn implements TcpConn {
   }
 
   #follow(): void {
-    if (this.#refed && this.#reads.length + this.#writes.size > 0) this.#socket.ref();
+    if (this.#refed && this.#reads.length + this.#writes.length > 0) this.#socket.ref();
     else this.#socket.unref();
   }
 }

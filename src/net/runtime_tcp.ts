@@ -6,7 +6,14 @@
 
 import { runtimeTcp } from "../../ffi/runtime.ts";
 import { parseIp } from "../../ffi/linux/sockaddr.ts";
-import { describeFailure, type TcpAddr, type TcpConn, type TcpListener } from "../../ffi/tcp.ts";
+import {
+  ChangedBufferError,
+  describeFailure,
+  type TcpAddr,
+  type TcpConn,
+  type TcpListener,
+} from "../../ffi/tcp.ts";
+import { changedError, isDetached } from "../poll/buffer.ts";
 import { AcceptIterator } from "./accept_iterator.ts";
 import { breaksConnection, closedError, MptcpError, unsupportedError } from "../error.ts";
 import type { ConnectRequest, ListenRequest } from "./request.ts";
@@ -119,6 +126,12 @@ function detachRefused(): MptcpError {
   );
 }
 
+/** The result of reading into, or writing, no bytes. */
+function zeroOf(p: Uint8Array, syscall: string): 0 {
+  if (isDetached(p)) throw changedError(syscall, 0);
+  return 0;
+}
+
 class RuntimeListener extends AcceptIterator implements MptcpListener {
   readonly addr: NetAddr;
   readonly fd = -1;
@@ -201,12 +214,14 @@ class RuntimeConn implements MptcpConn {
   async read(p: Uint8Array): Promise<number | null> {
     if (!(p instanceof Uint8Array)) throw notBytes(p);
     this.#assertOpen();
-    if (p.byteLength === 0) return 0;
+    const { byteLength: length } = p;
+    if (length === 0) return zeroOf(p, "recv");
     try {
       const count = await this.#tcp.read(p);
       if (count === null) this.#end();
       return count;
     } catch (error) {
+      if (error instanceof ChangedBufferError) throw changedError("recv", 0, length);
       throw this.#judge(error, "read");
     }
   }
@@ -214,10 +229,12 @@ class RuntimeConn implements MptcpConn {
   async write(p: Uint8Array): Promise<number> {
     if (!(p instanceof Uint8Array)) throw notBytes(p);
     this.#assertOpen();
-    if (p.byteLength === 0) return 0;
+    const { byteLength: length } = p;
+    if (length === 0) return zeroOf(p, "send");
     try {
       return await this.#tcp.write(p);
     } catch (error) {
+      if (error instanceof ChangedBufferError) throw changedError("send", 0, length);
       throw this.#judge(error, "write");
     }
   }
