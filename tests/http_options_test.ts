@@ -3,7 +3,7 @@ import { connectMptcp, mptcpSupport } from "../mod.ts";
 import { serveMptcp, type ServeMptcpHandler, type ServeMptcpInfo } from "../src/http/mod.ts";
 import { createSigned, noCertificate } from "./certificate.ts";
 import { runtime, test } from "./harness.ts";
-import { ENGINES, noNativeEngine } from "./http.ts";
+import { ENGINES, noNativeEngine, rawRequest } from "./http.ts";
 import { bytesOf, delay, readToEnd, writeAll } from "./sockets.ts";
 
 const PLACE = { hostname: "127.0.0.1", port: 0 } as const;
@@ -264,4 +264,21 @@ test("a port that is digits is a port, and any other text is an error that names
     assertThrows(() => serveMptcp({ hostname: "127.0.0.1", port, fetch }), TypeError, "port");
   }
   assertThrows(() => serveMptcp({ hostname: "127.0.0.1", port: "65536", fetch }), RangeError);
+});
+
+test("what only has the prototype of a Response is an error of the handler on the node engine", async () => {
+  const errors: unknown[] = [];
+  await using server = serveMptcp({
+    hostname: "127.0.0.1",
+    port: 0,
+    engine: "node",
+    handler: () => Object.create(Response.prototype) as Response,
+    onError(error) {
+      errors.push(error);
+      return new Response("recovered");
+    },
+  });
+  const answer = await rawRequest(server.addr.port);
+  assertEquals(answer.slice(answer.indexOf("\r\n\r\n") + 4), "recovered");
+  assert(errors.length === 1 && errors[0] instanceof TypeError);
 });

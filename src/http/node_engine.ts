@@ -245,13 +245,25 @@ class NodeEngine implements Engine {
   }
 }
 
+const statusOf = Object.getOwnPropertyDescriptor(Response.prototype, "status")!.get!;
+
+/** Not what has the prototype alone: reading its body would fail when it is too late. */
+function isResponse(value: unknown): value is Response {
+  try {
+    return value instanceof Response && typeof statusOf.call(value) === "number";
+  } catch {
+    return false;
+  }
+}
+
 function checkResponse(value: unknown): Response {
-  if (value instanceof Response) return value;
+  if (isResponse(value)) return value;
   throw new TypeError(`Expected a Response from the handler, got ${kindOf(value)}`);
 }
 
 /** What a handler gave. Builds of frameworks for Node.js bring a `Response` of their own. */
 function kindOf(value: unknown): string {
+  if (value instanceof Response) return "an object that only has the prototype of one";
   const isForeign = Object(value).constructor?.name === "Response";
   return isForeign
     ? "the Response of a library: return new Response(response.body, response)"
