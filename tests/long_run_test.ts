@@ -25,6 +25,8 @@ test("a long run notices what grows with the connections, and not what goes up a
   assertEquals(grown(samplesOf((_, i) => ({ descriptors: 30 + i }))), ["descriptors"]);
   assertEquals(grown(samplesOf((_, i) => ({ timers: 3 + i }))), ["timers"]);
   assertEquals(grown(samplesOf((_, i) => ({ heap: (12 + i % 4) * MIB, timers: i % 3 }))), []);
+  // What was not closed yet when it was counted.
+  assertEquals(grown(samplesOf((_, i) => (i === 17 ? { descriptors: 60, timers: 30 } : {}))), []);
   // Caches that fill at the beginning.
   assertEquals(grown(samplesOf((_, i) => ({ heap: Math.min(2 + 4 * i, 20) * MIB }))), []);
 });

@@ -8,7 +8,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { LIMITS, type Quantity, type Sample, type Trend } from "./samples.ts";
+import { LIMITS, type Quantity, type Sample, trendsOf } from "./samples.ts";
 import type { Result } from "./subject.ts";
 
 /** What one run has shown. */
@@ -18,14 +18,25 @@ export interface Saved {
   readonly mode: string;
   readonly samples: readonly Sample[];
   readonly result: Result;
-  readonly trends: readonly Trend[];
   readonly flaps: number;
   /** Processes of clients that were killed. */
   readonly killed: number;
   /** Mappings that the kernel found to contradict others. */
   readonly mismatches: number;
-  /** Why the run failed; none if it did not. */
-  readonly problems: readonly string[];
+}
+
+/** Why a run failed; none if it did not. */
+export function problemsOf({ samples, result, mismatches }: Saved): string[] {
+  const problems = trendsOf(samples)
+    .filter(({ isFlat }) => !isFlat)
+    .map(({ quantity, growth, limit }) =>
+      `${quantity} grew by ${amount(quantity, growth)}, ${amount(quantity, limit)} are allowed`
+    );
+  for (const [kind, count] of Object.entries(result.errors)) {
+    const isKernels = kind.endsWith("WRONG_BYTE") && result.wrongTcp === 0 && mismatches > 0;
+    if (!isKernels) problems.push(`${count} times: ${kind}`);
+  }
+  return problems;
 }
 
 const FOLDER = fileURLToPath(new URL("../../docs/", import.meta.url));
@@ -47,7 +58,8 @@ function amount(quantity: Quantity, value: number): string {
 
 /** A run in Markdown. */
 export function show(saved: Saved): string {
-  const { runtime, mode, samples, result, trends, flaps, killed, mismatches, problems } = saved;
+  const { runtime, mode, samples, result, flaps, killed, mismatches } = saved;
+  const problems = problemsOf(saved);
   const { seconds, connections, victims, wrong, connect, roundTrip, ways } = result;
   const errors = Object.values(result.errors).reduce((sum, count) => sum + count, 0);
   const perSecond = Math.round(connections / seconds);
@@ -74,7 +86,7 @@ export function show(saved: Saved): string {
     "",
     ...table(
       ["After the warm-up", "Growth", "Allowed", "For each connection"],
-      trends.map(({ quantity, growth, limit, perConnection }) => [
+      trendsOf(samples).map(({ quantity, growth, limit, perConnection }) => [
         NAMES[quantity],
         amount(quantity, growth),
         amount(quantity, limit),
@@ -121,11 +133,11 @@ export function save(saved: Saved): void {
       "For people who want to know whether anything grows. `deno task test:long --save` writes this page; [testing.md](testing.md) says what it does.",
       "",
       `Linux ${release()}, ${process.arch}. The machine had 2 cores that other work kept busy, so the times say little about speed. ` +
-      `A run fails on any error, on any wrong byte, and when a straight line through the samples after the first quarter rises by more than ` +
+      `A run fails on any error, on any wrong byte, and when, after the first quarter, a straight line through the samples rises by more than ` +
       `${heap.perConnection} bytes of heap (or ${heap.noise / 2 ** 20} MiB in all) or ` +
       `${rss.perConnection} bytes of RSS (or ${
         rss.noise / 2 ** 20
-      } MiB in all) for each connection, or by more than ${descriptors.noise} descriptors or timers.`,
+      } MiB in all) for each connection, or when the least number of descriptors or timers rises by more than ${descriptors.noise}.`,
       "",
       ...all.map(show),
     ].join("\n"),

@@ -17,8 +17,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { createLab, type Lab, labUnavailable } from "../../bench/lab/lab.ts";
 import { randomFrom } from "../faults.ts";
-import { save, type Saved, show } from "./report.ts";
-import { type Sample, trendsOf } from "./samples.ts";
+import { problemsOf, save, type Saved, show } from "./report.ts";
+import type { Sample } from "./samples.ts";
 import type { Message, Result } from "./subject.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -146,18 +146,10 @@ async function runOn(runtime: Runtime): Promise<Saved> {
     await trouble.stop();
   }
   if (result === null) throw new Error(`${runtime} ended with status ${child.exitCode}`);
-  const trends = trendsOf(samples);
   const mismatches = await countMismatches(lab);
-  const problems = trends
-    .filter(({ isFlat }) => !isFlat)
-    .map(({ quantity, growth, limit }) => `${quantity} grew by ${growth}, ${limit} are allowed`);
-  for (const [kind, count] of Object.entries(result.errors)) {
-    const isKernels = kind.endsWith("WRONG_BYTE") && result.wrongTcp === 0 && mismatches > 0;
-    if (!isKernels) problems.push(`${count} times: ${kind}`);
-  }
   const { flaps, killed } = trouble;
   const mode = length.join(" ").slice(2);
-  return { runtime, mode, samples, result, trends, flaps, killed, mismatches, problems };
+  return { runtime, mode, samples, result, flaps, killed, mismatches };
 }
 
 function describeSample(runtime: Runtime, sample: Sample): string {
@@ -196,6 +188,6 @@ for (const runtime of runtimes) {
   const saved = await runOn(runtime);
   console.log(show(saved));
   if (values.save) save(saved);
-  if (saved.problems.length > 0) isGood = false;
+  if (problemsOf(saved).length > 0) isGood = false;
 }
 process.exit(isGood ? 0 : 1);

@@ -92,9 +92,13 @@ export async function takeSample(seconds: number, connections: number): Promise<
 /** How a quantity changed. */
 export interface Trend {
   readonly quantity: Quantity;
-  /** By each connection, as a straight line through the samples after the warm-up has it. */
+  /** By each connection. */
   readonly perConnection: number;
-  /** From the beginning of that line to its end. */
+  /**
+   * After the warm-up. Of memory, from the beginning to the end of a straight line through the samples.
+   * What is counted goes back where it was, unless it leaks: so of that, from the least of the first
+   * third to the least of the last.
+   */
   readonly growth: number;
   readonly limit: number;
   readonly isFlat: boolean;
@@ -105,12 +109,23 @@ export function trendsOf(samples: readonly Sample[]): Trend[] {
   const warm = samples.slice(Math.ceil(samples.length * WARM_UP));
   const span = warm.length < 3 ? 0 : warm.at(-1)!.connections - warm[0]!.connections;
   return (Object.keys(LIMITS) as Quantity[]).map((quantity) => {
-    const perConnection = span === 0 ? 0 : slopeOf(warm, quantity);
     const { perConnection: most, noise } = LIMITS[quantity];
-    const growth = perConnection * span;
+    const isCounted = quantity === "descriptors" || quantity === "timers";
+    const growth = span === 0
+      ? 0
+      : isCounted
+      ? riseOfLeast(warm, quantity)
+      : slopeOf(warm, quantity) * span;
+    const perConnection = span === 0 ? 0 : growth / span;
     const limit = Math.max(noise, most * span);
     return { quantity, perConnection, growth, limit, isFlat: growth <= limit };
   });
+}
+
+function riseOfLeast(samples: readonly Sample[], quantity: Quantity): number {
+  const third = Math.ceil(samples.length / 3);
+  const least = (some: readonly Sample[]) => Math.min(...some.map((sample) => sample[quantity]));
+  return least(samples.slice(-third)) - least(samples.slice(0, third));
 }
 
 /** Least squares. */

@@ -56,7 +56,7 @@ const { values } = parseArgs({
 
 /** Milliseconds after which something hangs, and those that the ends of connections may take. */
 const PATIENCE = 40_000;
-const SETTLING = 20_000;
+const SETTLING = 60_000;
 /** Most errors that are shown, of each kind. */
 const SHOWN = 3;
 
