@@ -18,7 +18,7 @@ import type { Terminal } from "../src/cli/ui/terminal.ts";
 import { listenRange } from "../src/net/listen_range.ts";
 import { mptcp, mptcpCommand, noTerminal, RunningCli, TerminalSession } from "./cli.ts";
 import { stubLibc } from "./faults.ts";
-import { openFds, settledFds, test } from "./harness.ts";
+import { assertOpenFds, settledFds, test } from "./harness.ts";
 import { noPaths, SERVER, setUp } from "./path_lab.ts";
 import { createNetns, missingNamespaces } from "./processes.ts";
 import {
@@ -225,7 +225,7 @@ test("a range with a port that is taken is not listened on at all", async () => 
   assertStringIncludes(stderr, `listen 127.0.0.1:${first + 1}: bind: Address already in use`);
   const before = await settledFds();
   assertEquals(assertThrows(() => listenRange(where), MptcpError).code, "EADDRINUSE");
-  assertEquals(openFds(), before);
+  await assertOpenFds(before);
   using _free = listenMptcp({ hostname: "127.0.0.1", port: first });
   assertThrows(() => listenRange("127.0.0.1:0-5"), RangeError, "a port range must begin at 1");
 });

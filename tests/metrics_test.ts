@@ -77,7 +77,8 @@ test("there is a series for each interface and role, however many connections th
       const counts = ["path1", "path2"].map((name) =>
         valueOf(metrics, `mptcp_subflows{interface="${name}"`)
       );
-      return counts.every((count) => count === opened) ? metrics : null;
+      const isSettled = !/^mptcp_subflows\{.*state="(?!established")/m.test(metrics);
+      return isSettled && counts.every((count) => count === opened) ? metrics : null;
     });
   };
   const one = await seriesOf(1);

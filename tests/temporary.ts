@@ -21,6 +21,18 @@ export function temporaryFolder(): TemporaryFolder {
   return {
     path,
     at: (name) => join(path, name),
-    [Symbol.dispose]: () => rmSync(path, { recursive: true }),
+    [Symbol.dispose]: () => remove(path),
   };
+}
+
+/** A browser that was killed may write into its folder until its last process has ended. */
+function remove(path: string): void {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return rmSync(path, { recursive: true });
+    } catch (error) {
+      if ((error as { code?: string }).code !== "ENOTEMPTY" || attempt === 50) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+    }
+  }
 }
