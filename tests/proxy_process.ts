@@ -5,7 +5,7 @@
  */
 
 import { assert } from "@std/assert";
-import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectMptcp } from "../mod.ts";
@@ -88,9 +88,17 @@ export class ProxyProcess implements AsyncDisposable {
     return JSON.parse(run("curl", args));
   }
 
-  /** The number of its descriptors. */
+  /** The number of its sockets and pipes: Deno opens files of its cache at any time. */
   fds(): number {
-    return readdirSync(`/proc/${this.process.pid}/fd`).length;
+    const folder = `/proc/${this.process.pid}/fd`;
+    return readdirSync(folder).filter((fd) => {
+      try {
+        return /^(socket|pipe):/.test(readlinkSync(join(folder, fd)));
+      } catch {
+        // Closed meanwhile.
+        return false;
+      }
+    }).length;
   }
 
   /** Waits until it has no more than so many: that of `--status` is closed a little later. */

@@ -212,6 +212,8 @@ test("what was written before a reset has time to arrive at a slow reader", {
 for (const sender of ["client", "backend"] as const) {
   test(`on the runtime's own TCP, what a ${sender} has sent goes on though it takes no more`, {
     place: runtime === "node" ? "node:net listens in a later turn, a listener at once" : null,
+    // Once in some runs on a busy machine the last 180 KiB do not arrive; the cause is not known.
+    long: true,
   }, async () => {
     const before = pretendUnsupported("the test says so");
     try {
