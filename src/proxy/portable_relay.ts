@@ -6,7 +6,7 @@
 
 import { copy, writeAll } from "../net/copy.ts";
 import type { MptcpConn } from "../types.ts";
-import type { Outcome, Relay, RelayJob, SideName } from "./relay.ts";
+import { BUFFER_SIZE, type Outcome, type Relay, type RelayJob, type SideName } from "./relay.ts";
 
 /** One way through the relay. */
 interface Way {
@@ -53,24 +53,38 @@ export class PortableRelay implements Relay {
     try {
       if (source === "client") await writeAll(to, head, onWritten);
     } catch (error) {
-      return this.#breakOff({ side: destination, error });
+      this.#breakOff({ side: destination, error });
+      return await discard(from);
     }
     const onRead = (count: number) => this.#job.onBytes(source, count);
     const failure = await copy(from, to, { onRead, onWritten });
-    if (failure?.side === "source") {
-      return this.stop(this.#broken ?? { side: source, error: failure.error });
+    if (failure?.side === "destination") {
+      this.#breakOff({ side: destination, error: failure.error });
+      return await discard(from);
     }
-    if (failure !== null) return this.#breakOff({ side: destination, error: failure.error });
-    this.#job.onEnd();
-    if (this.#broken !== null) return;
+    if (failure !== null) this.#breakOff({ side: source, error: failure.error });
+    else this.#job.onEnd();
     await to.closeWrite().catch((error) => this.#breakOff({ side: destination, error }));
   }
 
-  /** Data that a side sent before its reset is still forwarded to the other. */
+  /** The other side still gets what was read, and the end of the stream behind it. */
   #breakOff(outcome: NonNullable<Outcome>): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#broken?.side === outcome.side) return;
     if (this.#broken !== null) return this.stop(this.#broken);
     this.#broken = outcome;
     this.#job.onBreak(outcome);
+  }
+}
+
+/**
+ * Reads to the end of the stream, for nobody. A connection that is closed while bytes are unread is
+ * reset, and loses what it has not sent.
+ */
+async function discard(from: MptcpConn): Promise<void> {
+  const buf = new Uint8Array(BUFFER_SIZE);
+  try {
+    while (await from.read(buf) !== null);
+  } catch {
+    // It is broken as well, or closed.
   }
 }
