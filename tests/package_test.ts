@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import {
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -283,12 +284,17 @@ test("deno task demo downloads the standard library alone", {
   only,
   skip: missingProgram("deno"),
 }, () => {
-  const { tasks } = JSON.parse(readFileSync(`${ROOT}deno.json`, "utf8"));
-  assertEquals(
-    tasks.demo.command,
-    "DENO_NO_PACKAGE_JSON=1 deno run -A --no-lock bench/demo.ts",
-  );
-  const { modules } = JSON.parse(run("deno", ["info", "--json", "bench/demo.ts"], ROOT)) as {
+  // `deno task` itself must not install the packages of the tests first.
+  using folder = temporaryFolder();
+  for (const name of ["deno.json", "package.json", "deno.lock"]) {
+    writeFileSync(folder.at(name), readFileSync(`${ROOT}${name}`));
+  }
+  run("mkdir", [folder.at("bench")], folder.path);
+  writeFileSync(folder.at("bench/demo.ts"), `import "@std/http/status";\nconsole.log("shown");`);
+  assertStringIncludes(run("deno", ["task", "demo"], folder.path), "shown");
+  assert(!existsSync(folder.at("node_modules")));
+  const info = "deno info --json --no-lock --node-modules-dir=none bench/demo.ts".split(" ");
+  const { modules } = JSON.parse(run("env", ["DENO_NO_PACKAGE_JSON=1", ...info], ROOT)) as {
     modules: { specifier: string }[];
   };
   const packages = modules.flatMap(({ specifier }) =>
