@@ -14,6 +14,19 @@ import type {
   MptcpListener,
 } from "../src/types.ts";
 
+/** Every pairing of protocols: of the front with its client, and of the back with its server. */
+export const PAIRINGS = [
+  { front: "mptcp", back: "tcp" },
+  { front: "tcp", back: "mptcp" },
+  { front: "mptcp", back: "mptcp" },
+  { front: "tcp", back: "tcp" },
+] as const;
+
+/** The mode that makes a socket speak a protocol, or fail. */
+export function modeOf(protocol: "mptcp" | "tcp"): "require" | "off" {
+  return protocol === "mptcp" ? "require" : "off";
+}
+
 /** What a backend does with a connection. */
 export type Serve = (conn: MptcpConn) => Promise<void>;
 

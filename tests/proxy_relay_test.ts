@@ -6,22 +6,10 @@ import { ERRNO } from "../ffi/linux/errno.ts";
 import { libc } from "../ffi/runtime.ts";
 import { injectFaults, randomFrom, stubLibc } from "./faults.ts";
 import { assertOpenFds, settledFds, test } from "./harness.ts";
-import { TestBackend, TestProxy } from "./proxy.ts";
+import { modeOf, PAIRINGS, TestBackend, TestProxy } from "./proxy.ts";
 import { bytesOf, delay, readToEnd, readUpTo, untilStill, writeAll } from "./sockets.ts";
 
 const noMptcp = mptcpSupport().supported ? null : mptcpSupport().fallback!.detail;
-
-/** Every pairing of protocols: of the front with its client, and of the back with its server. */
-const PAIRINGS = [
-  { front: "mptcp", back: "tcp" },
-  { front: "tcp", back: "mptcp" },
-  { front: "mptcp", back: "mptcp" },
-  { front: "tcp", back: "tcp" },
-] as const;
-
-function modeOf(protocol: "mptcp" | "tcp"): "require" | "off" {
-  return protocol === "mptcp" ? "require" : "off";
-}
 
 for (const { front, back } of PAIRINGS) {
   for (const host of ["127.0.0.1", "[::1]"]) {

@@ -3,19 +3,10 @@ import { type MptcpConn, type MptcpError, mptcpSupport } from "../mod.ts";
 import { libc, pretendUnsupported } from "../ffi/runtime.ts";
 import { stubLibc } from "./faults.ts";
 import { runtime, test } from "./harness.ts";
-import { TestBackend, TestProxy } from "./proxy.ts";
+import { modeOf, PAIRINGS, TestBackend, TestProxy } from "./proxy.ts";
 import { bytesOf, delay, LOOPBACKS, readUpTo, untilStill } from "./sockets.ts";
 
 const noMptcp = mptcpSupport().supported ? null : mptcpSupport().fallback!.detail;
-
-const PAIRINGS = [
-  { front: "mptcp", back: "tcp" },
-  { front: "tcp", back: "mptcp" },
-  { front: "mptcp", back: "mptcp" },
-  { front: "tcp", back: "tcp" },
-] as const;
-
-const MODES = { mptcp: "require", tcp: "off" } as const;
 
 /** Writes words that say where they are, until that fails; it may never end otherwise. */
 async function sendStamps(conn: MptcpConn): Promise<void> {
@@ -93,18 +84,18 @@ class Between implements AsyncDisposable {
       new TestBackend((conn) => {
         arrived.resolve(conn);
         return done.promise;
-      }, { hostname, mptcp: MODES[back], socketOptions }),
+      }, { hostname, mptcp: modeOf(back), socketOptions }),
     );
     const host = hostname.includes(":") ? `[${hostname}]` : hostname;
     const limits = buffer === undefined ? {} : { receiveBuffer: buffer, sendBuffer: buffer };
     const proxy = stack.use(
       new TestProxy({
-        front: { hostname, port: 0, mptcp: MODES[front], socketOptions: limits },
-        back: { hostname, port: backend.port, mptcp: MODES[back], socketOptions: limits },
+        front: { hostname, port: 0, mptcp: modeOf(front), socketOptions: limits },
+        back: { hostname, port: backend.port, mptcp: modeOf(back), socketOptions: limits },
       }),
     );
     const client = stack.use(
-      await proxy.connect({ hostname, mptcp: MODES[front], socketOptions }),
+      await proxy.connect({ hostname, mptcp: modeOf(front), socketOptions }),
     );
     stack.defer(done.resolve);
     await client.write(new Uint8Array(1));

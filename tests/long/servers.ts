@@ -10,6 +10,7 @@ import { type MptcpProxy, proxyMptcp } from "../../src/proxy/mod.ts";
 import { resetOnClose } from "../../src/poll/socket.ts";
 import type { MptcpListener } from "../../src/types.ts";
 import { receive, send, stamped } from "./stamps.ts";
+import { modeOf } from "../proxy.ts";
 
 /** What a client asks of the server behind a connection: 4 words ahead of its bytes. */
 export interface Order {
@@ -88,11 +89,11 @@ export class Servers implements AsyncDisposable {
     const back = { mptcp: mptcp.addr.port, tcp: tcp.addr.port };
     const proxy = (from: Protocol, to: Protocol, idleTimeout: number) =>
       proxyMptcp({
-        front: { ...at, mptcp: MODES[from] },
+        front: { ...at, mptcp: modeOf(from) },
         back: {
           hostname: "::1",
           port: back[to],
-          mptcp: MODES[to],
+          mptcp: modeOf(to),
           ...(netns !== undefined && { netns }),
         },
         idleTimeout,
@@ -182,7 +183,6 @@ function giveUp(conn: MptcpConn): void {
 }
 
 type Protocol = "mptcp" | "tcp";
-const MODES = { mptcp: "require", tcp: "off" } as const;
 
 function route(
   name: string,
