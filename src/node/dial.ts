@@ -74,8 +74,8 @@ function connectOptions(
   };
 }
 
-/** The family that the caller wishes for: 4, 6 or 0 for both. */
-function wishedFamily({ family = 0 }: CreateConnectionOptions): 0 | 4 | 6 {
+/** The address family of the options: 4, 6 or 0 for both. */
+function requestedFamily({ family = 0 }: CreateConnectionOptions): 0 | 4 | 6 {
   if (family === 6 || family === "IPv6") return 6;
   return family === 4 || family === "IPv4" ? 4 : 0;
 }
@@ -105,7 +105,7 @@ async function lookUp(options: CreateConnectionOptions, host: string): Promise<L
   const targets = await resolveTargets(
     host,
     Number(options.port),
-    wishedFamily(options) || undefined,
+    requestedFamily(options) || undefined,
   );
   return targets.map(({ hostname, family }) => ({
     address: hostname,
@@ -119,7 +119,7 @@ function lookUpBy(
   options: CreateConnectionOptions,
   host: string,
 ): Promise<LookupAddress[]> {
-  const family = wishedFamily(options);
+  const family = requestedFamily(options);
   const { hints = 0, autoSelectFamily = true, localAddress } = options;
   const all = autoSelectFamily && family === 0 && !localAddress;
   const { promise, resolve, reject } = Promise.withResolvers<LookupAddress[]>();

@@ -33,7 +33,7 @@ import type {
   SocketAddressInfo,
   UnixSocketOptions,
 } from "./types.ts";
-import { SocketWishes } from "./wishes.ts";
+import { SocketSettings } from "./settings.ts";
 import { type Done, endOutgoing, sendAll, type Write, writeAfterEnd } from "./writer.ts";
 
 /** What a socket is made of for `MptcpSocket.adopt`. */
@@ -80,7 +80,7 @@ export class MptcpSocket extends Duplex {
   declare readonly localFamily?: string;
 
   readonly #mode: MptcpSocketMode;
-  readonly #wishes: SocketWishes = new SocketWishes();
+  readonly #settings: SocketSettings = new SocketSettings();
   readonly #dialer: Dialer = new Dialer(this);
   readonly #idle: IdleTimer = new IdleTimer(() => this.emit("timeout"));
   readonly #reader: SocketReader;
@@ -183,7 +183,7 @@ export class MptcpSocket extends Duplex {
     this.connecting = false;
     if (!this.#isRefed) conn.unref();
     try {
-      this.#wishes.apply(conn, options.keepAlive, options.keepAliveInitialDelay);
+      this.#settings.apply(conn, options.keepAlive, options.keepAliveInitialDelay);
     } catch (error) {
       this.destroy(toNodeError(error));
       return;
@@ -295,7 +295,7 @@ export class MptcpSocket extends Duplex {
 
   /** Turns `TCP_NODELAY` on or off; it is on by default. */
   setNoDelay(noDelay: boolean = true): this {
-    this.#wishes.setNoDelay(Boolean(noDelay), this.#openConn);
+    this.#settings.setNoDelay(Boolean(noDelay), this.#openConn);
     return this;
   }
 
@@ -307,18 +307,18 @@ export class MptcpSocket extends Duplex {
     count: number = 0,
   ): this {
     const given = typeof enable === "object" ? enable : { enable, initialDelay, interval, count };
-    this.#wishes.setKeepAlive(given, this.#openConn);
+    this.#settings.setKeepAlive(given, this.#openConn);
     return this;
   }
 
   /** The value set by `setTypeOfService`; 0 by default. */
   getTypeOfService(): number {
-    return this.#wishes.tos;
+    return this.#settings.tos;
   }
 
   /** `IP_TOS`, 0 to 255. */
   setTypeOfService(tos: number): this {
-    this.#wishes.setTos(tos, this.#openConn);
+    this.#settings.setTos(tos, this.#openConn);
     return this;
   }
 

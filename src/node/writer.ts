@@ -7,6 +7,7 @@
 import { nextTick } from "node:process";
 import { Duplex } from "node:stream";
 import { MptcpError } from "../error.ts";
+import { writeAll } from "../net/copy.ts";
 import type { MptcpConn } from "../types.ts";
 import { endedByPeer, toNodeError } from "./errors.ts";
 
@@ -29,10 +30,7 @@ export async function sendAll(
 ): Promise<void> {
   onProgress();
   try {
-    for (let at = 0; at < bytes.byteLength;) {
-      at += await conn.write(at === 0 ? bytes : bytes.subarray(at));
-      onProgress();
-    }
+    await writeAll(conn, bytes, onProgress);
   } catch (error) {
     throw toNodeError(error, "write");
   }

@@ -19,13 +19,13 @@ import type { KeepAliveOptions } from "./types.ts";
 
 type KeepAlive = readonly [enable: boolean, delay: number, interval: number, count: number];
 
-/** What is wished for: set at once on a connection that is open, and remembered for the next. */
-export class SocketWishes {
+/** Settings of a socket: applied at once to an open connection, and kept for the next one. */
+export class SocketSettings {
   #noDelay: boolean | null = null;
   #keepAlive: KeepAlive | null = null;
   #tos: number | null = null;
 
-  /** The type of service; 0 if none was wished for. */
+  /** The type of service; 0 if none was set. */
   get tos(): number {
     return this.#tos ?? 0;
   }
@@ -49,7 +49,7 @@ export class SocketWishes {
     if (conn !== null) setTos(conn, tos);
   }
 
-  /** Sets all on a new connection. The options that it was made with count where nothing was wished. */
+  /** Applies all to a new connection. The options of `connect` count where nothing was set. */
   apply(conn: MptcpConn, keepAlive?: boolean, keepAliveInitialDelay: number = 0): void {
     if (keepAlive !== undefined) this.#keepAlive ??= [keepAlive, keepAliveInitialDelay, 0, 0];
     if (this.#noDelay !== null) conn.setNoDelay(this.#noDelay);
