@@ -496,6 +496,45 @@ test("keep-alive, no-delay and type of service reach the kernel, before and afte
   await closed(socket);
 });
 
+test("over IPv6 the type of service is the traffic class, or an error says that there is none", {
+  skip: noMptcp,
+}, async () => {
+  using listener = listenMptcp({ hostname: "::1" });
+  for (const mptcp of ["off", "require"] as const) {
+    const socket = new MptcpSocket();
+    socket.connect({ port: listener.addr.port, host: "::1", mptcp });
+    await once(socket, "connect");
+    using conn = await listener.accept();
+    assertEquals(
+      [socket.protocol, conn.protocol],
+      mptcp === "off" ? ["tcp", "tcp"] : [
+        "mptcp",
+        "mptcp",
+      ],
+    );
+    const isClient = (fd: number) => {
+      try {
+        return toNetAddr(localSockaddr(fd)).port === socket.localPort;
+      } catch {
+        // No socket, or one of another family.
+        return false;
+      }
+    };
+    const fd = openFdNumbers().find(isClient)!;
+    let code = "";
+    try {
+      socket.setTypeOfService(8);
+    } catch (error) {
+      code = (error as { code: string }).code;
+    }
+    // No MPTCP socket has it up to Linux 6.18.
+    if (mptcp === "off" || code === "") {
+      assertEquals([code, getIntOption(fd, abi.SOL_IPV6, abi.IPV6_TCLASS)], ["", 8]);
+    } else assertEquals(code, "EOPNOTSUPP");
+    await closed(socket);
+  }
+});
+
 function openFdNumbers(): number[] {
   return readdirSync("/proc/self/fd").map(Number);
 }

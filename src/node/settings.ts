@@ -6,7 +6,9 @@
 
 import {
   IP_TOS,
+  IPV6_TCLASS,
   SOL_IP,
+  SOL_IPV6,
   SOL_TCP,
   TCP_KEEPCNT,
   TCP_KEEPIDLE,
@@ -79,5 +81,10 @@ function setKeepAlive(
 
 function setTos(conn: MptcpConn, tos: number): void {
   if (conn.fd < 0) return;
-  check("setsockopt", setIntOption(conn.fd, SOL_IP, IP_TOS, tos), { operation: "IP_TOS" });
+  const { hostname } = conn.localAddr;
+  // An IPv6 socket accepts IP_TOS, for IPv4-mapped addresses alone.
+  const [operation, level, option] = hostname.includes(":") && !hostname.startsWith("::ffff:")
+    ? ["IPV6_TCLASS", SOL_IPV6, IPV6_TCLASS] as const
+    : ["IP_TOS", SOL_IP, IP_TOS] as const;
+  check("setsockopt", setIntOption(conn.fd, level, option, tos), { operation });
 }

@@ -316,7 +316,11 @@ export class MptcpSocket extends Duplex {
     return this.#settings.tos;
   }
 
-  /** `IP_TOS`, 0 to 255. */
+  /**
+   * `IP_TOS`, or `IPV6_TCLASS` over IPv6, 0 to 255.
+   *
+   * @throws {MptcpError} code "EOPNOTSUPP" for MPTCP over IPv6, which Linux does not support up to 6.18.
+   */
   setTypeOfService(tos: number): this {
     this.#settings.setTos(tos, this.#openConn);
     return this;
