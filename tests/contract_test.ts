@@ -5,31 +5,17 @@
  * @module
  */
 
-import { connRows } from "./contract/conn.ts";
-import { connectRows } from "./contract/connect.ts";
 import { implementations, type Subject } from "./contract/implementation.ts";
 import { lifetimeRows } from "./contract/lifetime.ts";
-import { listenerRows } from "./contract/listener.ts";
-import { pipeRows } from "./contract/pipe.ts";
-import { readableRows } from "./contract/readable.ts";
-import { resetRows } from "./contract/reset.ts";
 import { applies, type Row } from "./contract/row.ts";
-import { writableRows } from "./contract/writable.ts";
+import { contractRows } from "./contract/rows.ts";
 import { test } from "./harness.ts";
 import { LOOPBACKS } from "./sockets.ts";
 
-const rows = [
-  ...listenerRows,
-  ...connectRows,
-  ...connRows,
-  ...resetRows,
-  ...readableRows,
-  ...writableRows,
-  ...pipeRows,
-];
-
 for (const key of Object.keys(implementations)) {
-  for (const hostname of LOOPBACKS) register({ ...implementations[key]!, key, hostname }, rows);
+  for (const hostname of LOOPBACKS) {
+    register({ ...implementations[key]!, key, hostname }, contractRows);
+  }
   register({ ...implementations[key]!, key, hostname: LOOPBACKS[0] }, lifetimeRows);
 }
 

@@ -9,15 +9,9 @@ import { setImmediate } from "node:timers";
 import process from "node:process";
 import { ERRNO } from "../../ffi/linux/errno.ts";
 import type { Libc } from "../../ffi/linux/libc.ts";
-import { connRows } from "../contract/conn.ts";
-import { connectRows } from "../contract/connect.ts";
 import { implementations, type Subject } from "../contract/implementation.ts";
-import { listenerRows } from "../contract/listener.ts";
-import { pipeRows } from "../contract/pipe.ts";
-import { readableRows } from "../contract/readable.ts";
-import { resetRows } from "../contract/reset.ts";
 import { applies, type Row } from "../contract/row.ts";
-import { writableRows } from "../contract/writable.ts";
+import { contractRows } from "../contract/rows.ts";
 import { NO_FAULTS } from "../simulation/kernel.ts";
 import { PLAIN } from "../simulation/network.ts";
 import { Simulation } from "../simulation/simulation.ts";
@@ -53,16 +47,6 @@ export interface Case {
   readonly subject: Subject;
 }
 
-const ROWS: readonly Row[] = [
-  ...listenerRows,
-  ...connectRows,
-  ...connRows,
-  ...resetRows,
-  ...readableRows,
-  ...writableRows,
-  ...pipeRows,
-];
-
 /** Rows whose own helper keeps an error to itself, and waits for bytes that it did not send. */
 const EXCUSED: readonly string[] = [
   "the sender stalls while nobody reads readable",
@@ -85,7 +69,7 @@ export function isExpected({ row }: Case, { call, isTold }: Fault): boolean {
 export function allCases(): Case[] {
   return ["mptcp", "tcp"].flatMap((key) => {
     const subject: Subject = { ...implementations[key]!, key, hostname: "127.0.0.1" };
-    return ROWS.filter((row) => applies(row, subject) && !EXCUSED.includes(row.sentence))
+    return contractRows.filter((row) => applies(row, subject) && !EXCUSED.includes(row.sentence))
       .map((row) => ({ name: `${subject.name}: ${row.sentence}`, row, subject }));
   });
 }
